@@ -1,0 +1,7 @@
+#include "core/base/version.h"
+
+namespace slipway {
+
+const char* CoreVersion() { return SLIPWAY_VERSION; }
+
+}  // namespace slipway

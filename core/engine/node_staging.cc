@@ -1,0 +1,149 @@
+// A node's staging pool: made where something may need it, registered with the transports and pinned by the providers.
+// And the pins of what it publishes.
+#include <algorithm>
+#include <utility>
+
+#include "core/base/bytes.h"
+#include "core/engine/node.h"
+
+namespace slipway {
+namespace {
+
+// Of the first device that needs registered memory; -1: unknown.
+int32_t NumaNodeOf(const std::vector<std::unique_ptr<Transport>>& transports) {
+  for (const auto& t : transports) {
+    if (t->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG)) return t->attrs().numa_node;
+  }
+  return -1;
+}
+
+}  // namespace
+
+// A transport with which registering does not work still serves what need not be staged.
+Status Node::StartStaging(Dispatcher::Parts* parts) {
+  const size_t n = transports_.size();
+  parts->pool_mrs.assign(n, nullptr);
+  parts->pool_ready.assign(n, false);
+  pool_registrations_.resize(n);
+  const bool wanted = std::any_of(transports_.begin(), transports_.end(), [&](const auto& t) {
+    return t->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG) || t->attrs().local_align > 1 ||
+           (providers_.kinds() & ~t->attrs().mem_kinds) != 0;
+  });
+  if (!wanted || options_.memory.staging.bytes == 0) return {};
+  SLIPWAY_RETURN_IF_ERROR(CheckBudget());
+  Result<std::unique_ptr<StagingPool>> pool =
+      StagingPool::Create(options_.memory.staging.bytes, NumaNodeOf(transports_));
+  if (!pool.ok()) return pool.status();
+  pool_ = std::move(*pool);
+  RegisterPool(parts);
+  PinPool();
+  parts->pool = pool_.get();
+  return {};
+}
+
+// An explicit budget must hold what cannot be done without: the pool, as often as it is pinned, and two of the largest
+// slices beside it.
+Status Node::CheckBudget() const {
+  if (options_.memory.budget_bytes == 0) return {};
+  uint64_t need = 0, slices = 0;
+  std::string names;
+  for (const auto& t : transports_) {
+    if (!t->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG) || t->attrs().pins_per_reg == 0) continue;
+    need += options_.memory.staging.bytes * t->attrs().pins_per_reg;
+    // A slice of a transport without a limit is as long as the pool lets it be.
+    const uint64_t slice = std::min(t->attrs().preferred_slice_bytes, options_.memory.staging.chunk_bytes);
+    slices = std::max(slices, 2 * slice * t->attrs().pins_per_reg);
+    names += (names.empty() ? "" : ", ") + t->name();
+  }
+  need += slices;
+  if (need <= budget_->cap_bytes()) return {};
+  return Status(SLIPWAY_E_CONFIG_CONFLICT, source_ + ": /memory/budget_bytes: found " +
+                                               FormatSize(options_.memory.budget_bytes) + ", expected at least " +
+                                               FormatSize(need) + ": the staging pool and two slices of " + names +
+                                               " must fit; raise it, or lower /memory/staging/bytes");
+}
+
+// The cache that pins on demand, for the transports that need registration.
+void Node::StartCache(Dispatcher::Parts* parts) {
+  if (options_.memory.pin_policy != PinPolicy::kOnDemand) return;
+  parts->pinners.assign(transports_.size(), -1);
+  cache_ = std::make_unique<PinCache>(
+      PinCache::Parts{options_.memory.cache, budget_.get(), &clock_, log_.get(), &counters_});
+  for (size_t i = 0; i < transports_.size(); ++i) {
+    if (!transports_[i]->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG)) continue;
+    pinners_.push_back(std::make_unique<TransportPinner>(*transports_[i]));
+    const uint32_t who = cache_->AddPinner(*pinners_.back(), pinners_.back()->Traits());
+    cache_->Measure(who);
+    parts->pinners[i] = who;
+  }
+  parts->cache = cache_.get();
+  parts->pin_wait_ns = options_.memory.cache.room_wait_ms * 1'000'000;
+  budget_->SetReclaimer([this](uint64_t bytes) { cache_->MakeRoom(bytes); });
+}
+
+void Node::RegisterPool(Dispatcher::Parts* parts) {
+  for (size_t i = 0; i < transports_.size(); ++i) {
+    Transport& t = *transports_[i];
+    if (!t.Has(SLIPWAY_CAP_NEEDS_LOCAL_REG)) {
+      parts->pool_ready[i] = true;
+      continue;
+    }
+    // One registration: a staged slice names one.
+    Result<std::vector<Registration*>> made = t.ledger().Register(
+        pool_->base(), pool_->bytes(), SLIPWAY_ACCESS_LOCAL_READ | SLIPWAY_ACCESS_LOCAL_WRITE, SLIPWAY_MEM_HOST);
+    if (made.ok() && made->size() == 1) {
+      parts->pool_mrs[i] = made->front()->mr;
+      parts->pool_ready[i] = true;
+      pool_registrations_[i] = std::move(*made);
+      continue;
+    }
+    if (made.ok()) (void)t.ledger().Deregister(*made, 0);
+    log_->Warning("nothing can be staged over " + t.name() + ": " +
+                  (made.ok() ? "the pool is larger than its largest registration; lower memory.staging.bytes"
+                             : made.status().message()));
+  }
+}
+
+void Node::PinPool() {
+  std::vector<std::string> warnings;
+  pool_pins_ = pins_->Pin(pool_->base(), pool_->bytes(), &warnings);
+  for (std::string& w : warnings) w = "the staging pool: " + w;
+  Warn(warnings);
+}
+
+void Node::UnpinPool() {
+  std::vector<std::string> warnings;
+  pins_->Unpin(std::exchange(pool_pins_, {}), &warnings);
+  Warn(warnings);
+}
+
+// A segment of host memory is pinned by the providers for as long as peers know it, where the policy is to pin all.
+void Node::PinSegment(const std::string& name, std::span<const Span> spans, uint64_t kind) {
+  if (options_.memory.pin_policy != PinPolicy::kWholeRegion || kind != SLIPWAY_MEM_HOST) return;
+  std::vector<std::string> warnings;
+  std::vector<HostPin>& pins = segment_pins_[name];
+  for (const Span& span : spans) {
+    const std::vector<HostPin> more = pins_->Pin(span.address, span.length, &warnings);
+    pins.insert(pins.end(), more.begin(), more.end());
+  }
+  if (pins.empty()) segment_pins_.erase(name);
+  for (std::string& w : warnings) w = "segment \"" + name + "\": " + w;
+  Warn(warnings);
+}
+
+void Node::UnpinSegment(const std::string& name) {
+  const auto found = segment_pins_.find(name);
+  if (found == segment_pins_.end()) return;
+  std::vector<std::string> warnings;
+  pins_->Unpin(found->second, &warnings);
+  segment_pins_.erase(found);
+  for (std::string& w : warnings) w = "segment \"" + name + "\": " + w;
+  Warn(warnings);
+}
+
+void Node::UnpinSegments() {
+  MutexLock lock(segments_mutex_);
+  while (!segment_pins_.empty()) UnpinSegment(std::string(segment_pins_.begin()->first));
+}
+
+}  // namespace slipway

@@ -1,0 +1,89 @@
+// Copies of memory that only providers can touch: queues to all of them behind one submit and one poll.
+#ifndef SLIPWAY_CORE_MEMORY_COPIER_H_
+#define SLIPWAY_CORE_MEMORY_COPIER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/memory/providers.h"
+#include "core/metrics/counters.h"
+#include "slipway/abi/memory_provider.h"
+#include "slipway/sdk/memory_provider_extensions.hpp"
+#include "slipway/sdk/mutex.hpp"
+#include "slipway/status.hpp"
+
+namespace slipway {
+
+class CopyService;
+
+// Made by CopyService::Open. Thread-safe, though meant for one user at a time.
+class Copier {
+ public:
+  // E_UNSUPPORTED where no provider copies between the two kinds of the first piece refused. Otherwise the contract of
+  // slipway_memory_provider.copy_submit and copy_poll.
+  slipway_status Submit(const slipway_copy* pieces, uint32_t stride, uint32_t n, uint32_t* accepted,
+                        slipway_error* error) SLIPWAY_EXCLUDES(mutex_);
+  slipway_status Poll(slipway_completion* out, uint32_t stride, uint32_t max, uint32_t* n) SLIPWAY_EXCLUDES(mutex_);
+  // Pieces submitted from now on come after what `stream` holds now; see sdk::MemoryOrder.
+  Status After(uint64_t kind, void* stream) SLIPWAY_EXCLUDES(mutex_);
+  // Pieces accepted and not yet polled.
+  uint64_t inflight() const { return inflight_.load(std::memory_order_relaxed); }
+  CopyService& service() const { return service_; }
+
+  ~Copier();  // what is not polled goes on; the provider's destroy() ends it
+
+ private:
+  friend class CopyService;
+  struct Queue {
+    const MemoryProvider* provider = nullptr;
+    slipway_copy_queue* queue = nullptr;
+    const sdk::MemoryOrder* order = nullptr;
+    uint64_t inflight = 0;
+  };
+
+  Copier(CopyService& service, Counter count) : service_(service), count_(count) {}
+  Status OpenQueues(const Providers& providers, void* cookie);
+  Queue* FindQueue(const slipway_copy& piece) SLIPWAY_REQUIRES(mutex_);
+  void Count(const slipway_copy* pieces, uint32_t stride, uint32_t n);
+
+  CopyService& service_;
+  const Counter count_;
+  std::atomic<uint64_t> inflight_{0};
+  Mutex mutex_;
+  std::vector<Queue> queues_ SLIPWAY_GUARDED_BY(mutex_);
+  size_t next_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // polled first
+};
+
+// Thread-safe. Outlives its copiers, and is outlived by the providers.
+class CopyService {
+ public:
+  CopyService(const Providers& providers, Counters& counters) : providers_(providers), counters_(counters) {}
+  ~CopyService();
+
+  // SLIPWAY_MEM_* bits that can be copied to and from host memory; without host memory itself.
+  uint64_t kinds() const { return providers_.kinds(); }
+  // `cookie` is what the providers wake with; each accepted piece adds one to `count`. The copier is the service's.
+  Result<Copier*> Open(void* cookie, Counter count) SLIPWAY_EXCLUDES(mutex_);
+  // False while pieces of it are not polled: it is kept then, for as long as the service lives.
+  bool Close(Copier* copier) SLIPWAY_EXCLUDES(mutex_);
+  // Pieces that providers have now, of all copiers.
+  uint64_t inflight() const { return inflight_.load(std::memory_order_relaxed); }
+  // On all copiers. E_INVALID: no provider of that kind, or no such stream. E_UNSUPPORTED: it has no streams.
+  Status After(uint64_t kind, void* stream) SLIPWAY_EXCLUDES(mutex_);
+  Counters& counters() { return counters_; }
+
+ private:
+  friend class Copier;
+
+  const Providers& providers_;
+  Counters& counters_;
+  std::atomic<uint64_t> inflight_{0};
+  Mutex mutex_;
+  std::vector<std::unique_ptr<Copier>> copiers_ SLIPWAY_GUARDED_BY(mutex_);
+};
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_CORE_MEMORY_COPIER_H_

@@ -1,0 +1,62 @@
+#include "core/memory/host_copier.h"
+
+#include <cstring>
+#include <utility>
+
+namespace slipway {
+
+HostCopier::HostCopier(uint64_t threads, std::function<void()> wake, const Clock* clock)
+    : wake_(std::move(wake)), clock_(clock) {
+  for (uint64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+}
+
+HostCopier::~HostCopier() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  work_.NotifyAll();
+  for (std::thread& t : threads_) t.join();
+}
+
+void HostCopier::Submit(CopyJob* job) {
+  if (threads_.empty()) {
+    std::memmove(job->dst, job->src, job->length);
+    MutexLock lock(mutex_);
+    job->next = std::exchange(finished_, job);
+    return;
+  }
+  MutexLock lock(mutex_);
+  job->next = nullptr;
+  (first_ == nullptr ? first_ : last_->next) = job;
+  last_ = job;
+  work_.NotifyOne();
+}
+
+CopyJob* HostCopier::Drain() {
+  MutexLock lock(mutex_);
+  return std::exchange(finished_, nullptr);
+}
+
+void HostCopier::Run() {
+  MutexLock lock(mutex_);
+  for (;;) {
+    while (first_ == nullptr && !stopping_) work_.Wait(mutex_);
+    if (first_ == nullptr) return;
+    CopyJob* job = first_;
+    first_ = job->next;
+    lock.Unlock();
+    const uint64_t begin_ns = clock_ == nullptr ? 0 : clock_->NowNs();
+    std::memmove(job->dst, job->src, job->length);
+    job->took_ns = clock_ == nullptr ? 0 : clock_->NowNs() - begin_ns;
+    lock.Lock();
+    const bool was_empty = finished_ == nullptr;
+    job->next = std::exchange(finished_, job);
+    if (!was_empty) continue;
+    lock.Unlock();
+    wake_();
+    lock.Lock();
+  }
+}
+
+}  // namespace slipway

@@ -1,0 +1,132 @@
+// A batch and its requests, as the dispatcher tracks them.
+#ifndef SLIPWAY_CORE_TRANSFER_BATCH_H_
+#define SLIPWAY_CORE_TRANSFER_BATCH_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/memory/staging_pool.h"
+#include "core/transfer/slicer.h"
+#include "slipway/abi/transport.h"
+#include "slipway/sdk/mutex.hpp"
+#include "slipway/status.hpp"
+
+namespace slipway {
+
+class Dispatcher;
+class RemoteSegment;
+struct BatchState;
+struct Link;
+struct RequestState;
+
+// What is still to be cut of (a part of) a request, waiting on a link. Every request begins with one; a slice that
+// failed becomes another, for the next transport.
+struct WorkItem {
+  RequestState* request = nullptr;
+  SliceCursor cursor;
+  uint32_t tried = 0;  // bit i: transport i has been tried for these bytes
+  uint8_t transport = 0;
+  uint64_t pin_deadline_ns = 0;  // until when its next slice waits to be pinned; 0: it has not waited
+  WorkItem* next = nullptr;
+};
+
+// First in, first out, through WorkItem::next.
+struct WorkQueue {
+  WorkItem* first = nullptr;
+  WorkItem* last = nullptr;
+
+  bool empty() const { return first == nullptr; }
+  void PushBack(WorkItem* item) {
+    item->next = nullptr;
+    (first == nullptr ? first : last->next) = item;
+    last = item;
+  }
+  void PushFront(WorkItem* item) {
+    item->next = first;
+    first = item;
+    if (last == nullptr) last = item;
+  }
+  WorkItem* PopFront() {
+    WorkItem* item = first;
+    first = item->next;
+    if (first == nullptr) last = nullptr;
+    return item;
+  }
+};
+
+// One request. Guarded by the dispatcher's lock until its batch is complete, constant from then on.
+struct RequestState {
+  static constexpr uint8_t kNoTransport = 0xff, kMixed = 0xfe;
+
+  BatchState* batch = nullptr;
+  RemoteSegment* segment = nullptr;
+  uint64_t local_address = 0, length = 0, offset = 0;
+  uint64_t local_kind = 0;
+  uint32_t op = 0;  // SLIPWAY_OP_*
+  bool bulk = false;
+  uint8_t transport = kNoTransport;             // that moved its bytes
+  slipway_status status = SLIPWAY_IN_PROGRESS;  // of the request, once nothing is outstanding
+  slipway_status failure = SLIPWAY_OK;          // the first that cannot be mended; nothing new is started then
+  std::unique_ptr<std::string> message;
+  uint64_t bytes_done = 0;
+  uint32_t outstanding = 0;  // work items and open slices
+  uint32_t slices = 0, staged_slices = 0, retries = 0;
+  WorkItem first_item;
+
+  uint32_t Access() const;  // of the local side: SLIPWAY_ACCESS_LOCAL_*
+  bool Overlaps(uint64_t begin, uint64_t bytes) const {
+    return length > 0 && local_address < begin + bytes && begin < local_address + length;
+  }
+};
+
+// Requests submitted together.
+struct BatchState {
+  explicit BatchState(size_t count) : requests(count) {}
+
+  Dispatcher* dispatcher = nullptr;
+  std::shared_ptr<void> owner;  // of the dispatcher, where batches may outlive the application's hold on it
+  std::vector<RequestState> requests;
+  size_t remaining = 0;  // requests that are not complete
+  uint64_t submitted_ns = 0;
+  uint64_t deadline_ns = kNoDeadline;
+  uint64_t stuck_ns = kNoDeadline;  // once cut short: when a transport that has not completed counts as stuck
+  bool canceled = false, expired = false;
+  bool bulk = false;  // some request of it is
+  std::function<void(BatchState*)> on_complete;
+
+  // Staging: what the batch holds, and the block its next pieces are cut from.
+  StagingBlock* block = nullptr;
+  uint64_t staging_held_bytes = 0;
+  uint64_t staging_needed_bytes = 0;  // estimate of what is still to be staged
+  bool staging_estimated = false;
+  bool staging_granted = false;  // the block was given to one who waited, and nothing has been cut from it yet
+  WorkQueue share_queue;         // wait for a block of this batch to be free, since it holds its share of the pool
+
+  // While its callback runs: which thread that is, and where to note that it released the batch.
+  std::thread::id callback_thread;
+  bool* released_by_callback = nullptr;
+
+  int event_fd = -1;
+  uint32_t waiters = 0;
+  CondVar completed;
+  std::atomic<bool> done{false};
+  slipway_status status = SLIPWAY_IN_PROGRESS;  // when done: OK, or of the first request that failed
+
+  BatchState* prev_inflight = nullptr;
+  BatchState* next_inflight = nullptr;
+  BatchState* next_completed = nullptr;
+};
+
+inline uint32_t RequestState::Access() const {
+  return op == SLIPWAY_OP_WRITE ? SLIPWAY_ACCESS_LOCAL_READ : SLIPWAY_ACCESS_LOCAL_WRITE;
+}
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_CORE_TRANSFER_BATCH_H_

@@ -1,0 +1,220 @@
+// Waiting and being woken: who makes progress when nobody submits.
+//
+// Three kinds do. A waiter for something small spins for a while. Of the others one leads: it sleeps on the transports'
+// descriptors and on a bell of its own, so that a completion wakes who waits for it, with no thread in between. While
+// nobody leads, the dispatcher's thread does the same with its bell. A wake-up rings the bell of whoever is in charge;
+// who takes charge looks once after it has said so, so that none is lost between the two.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/transfer/dispatcher.h"
+
+namespace slipway {
+namespace {
+
+// A sleeper looks around this often, in case a transport forgot to wake it.
+constexpr uint64_t kLongestSleepNs = 100'000'000;
+// While a waiter spins, the thread stays out of its way for this long at a time.
+constexpr uint64_t kAsideNs = 1'000'000;
+// A device tells nobody that it is done: who looks finds out first. So a waiter looks that many times longer while
+// memory providers copy.
+constexpr uint64_t kDeviceSpins = 100;
+
+}  // namespace
+
+void WriteEvent(int fd) {
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then the descriptor is readable already.
+  [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
+}
+
+Bell::Bell() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Bell::~Bell() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void Bell::Ring() {
+  if (!rung_.exchange(true)) WriteEvent(fd_);
+}
+
+void Bell::Still() {
+  uint64_t ignored = 0;
+  [[maybe_unused]] const ssize_t got = read(fd_, &ignored, sizeof ignored);
+}
+
+bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
+  const uint64_t begin_ns = clock_.NowNs();
+  // What takes long anyway is not worth a processor that the transports' own threads could use.
+  const uint64_t usual_ns = batch->bulk ? 0 : options_.spin_us * 1000;
+  const uint64_t device_ns = options_.spin_us * 1000 * kDeviceSpins;
+  const auto spins = [&] {
+    const uint64_t now_ns = clock_.NowNs();
+    return now_ns < until_ns && now_ns - begin_ns < (DeviceCopiesFly() ? std::max(device_ns, usual_ns) : usual_ns);
+  };
+  if (!spins()) return false;
+  spinners_.fetch_add(1);
+  bool done = false;
+  do {
+    if (mutex_.TryLock()) {
+      ProgressLocked();
+      mutex_.Unlock();
+      RunCallbacks();
+    }
+    done = batch->done.load(std::memory_order_acquire);
+  } while (!done && spins());
+  // The thread kept out of the way; from here on it is needed, for this batch or for others.
+  if (spinners_.fetch_sub(1) == 1 && inflight_hint_.load(std::memory_order_relaxed)) Wake();
+  return done;
+}
+
+slipway_status Dispatcher::Wait(BatchState* batch, uint64_t timeout_ns) {
+  if (batch->done.load(std::memory_order_acquire)) return batch->status;
+  if (timeout_ns == 0) return SLIPWAY_IN_PROGRESS;
+  const uint64_t until_ns = DeadlineAfter(clock_.NowNs(), timeout_ns);
+  if (Spin(batch, until_ns)) return batch->status;
+  MutexLock lock(mutex_);
+  ++batch->waiters;
+  while (!batch->done.load(std::memory_order_relaxed)) {
+    const uint64_t now_ns = clock_.NowNs();
+    if (now_ns >= until_ns) break;
+    if (led_for_ == nullptr && threaded_) {
+      Lead(batch, until_ns);
+      continue;
+    }
+    // Bounded, so that the wait cannot outlive a wake-up that was lost, nor a leader that left.
+    batch->completed.WaitFor(mutex_, std::chrono::nanoseconds(std::min(until_ns - now_ns, kLongestSleepNs)));
+  }
+  --batch->waiters;
+  return batch->done.load(std::memory_order_relaxed) ? batch->status : SLIPWAY_IN_PROGRESS;
+}
+
+// A transport whose completion woke nobody is slow by up to kLongestSleepNs each time: worth a counter.
+bool Dispatcher::ProgressAfter(bool woken) {
+  const uint64_t polled = polled_;
+  const bool moved = ProgressLocked();
+  if (!woken && polled_ != polled) counters_.Add(Counter::kLateWakeups);
+  return moved;
+}
+
+// Until the batch is done or the time has come. The caller's lock is let go while it sleeps and during callbacks.
+void Dispatcher::Lead(BatchState* batch, uint64_t until_ns) {
+  led_for_ = batch;
+  led_.store(true);
+  bool woken = true;
+  const auto done = [batch] { return batch->done.load(std::memory_order_relaxed); };
+  while (!done()) {
+    leader_bell_.Expect();
+    const bool moved = ProgressAfter(woken);
+    const uint64_t now_ns = clock_.NowNs();
+    if (!done() && now_ns >= until_ns) break;
+    leader_asleep_ = !moved && !done();
+    const bool asleep = leader_asleep_;
+    const uint64_t wake_ns = std::min(NextWakeNs(now_ns), until_ns);
+    leader_until_ns_ = asleep ? wake_ns : 0;
+    mutex_.Unlock();
+    RunCallbacks();
+    woken = !asleep || Sleep(&leader_bell_, wake_ns, true);
+    mutex_.Lock();
+    leader_asleep_ = false;
+  }
+  led_for_ = nullptr;
+  led_.store(false);
+  if (inflight_ == nullptr) return;
+  // What rang here since the last look is for the thread now, and so are times that it does not know of.
+  if (leader_bell_.rung() || thread_aside_ || NextWakeNs(clock_.NowNs()) < thread_until_ns_) thread_bell_.Ring();
+}
+
+void Dispatcher::TellWaiters(BatchState* batch) {
+  if (batch->waiters > 0) batch->completed.NotifyAll();
+  if (batch == led_for_ && leader_asleep_) leader_bell_.Ring();
+  if (batch->event_fd >= 0) WriteEvent(batch->event_fd);
+}
+
+uint64_t Dispatcher::NextWakeNs(uint64_t now_ns) const {
+  uint64_t wake_ns = std::min({next_deadline_ns_, pin_wake_ns_, DeadlineAfter(now_ns, kLongestSleepNs)});
+  if (garbage_) wake_ns = std::min(wake_ns, now_ns + 5'000'000);
+  if (serve_staging_) wake_ns = now_ns;
+  for (const Link* link : busy_links_) {
+    switch (link->state) {
+      case Link::State::kIdle:
+        wake_ns = now_ns;
+        break;
+      case Link::State::kConnecting:
+        wake_ns = std::min(wake_ns, link->retry_ns);
+        break;
+      case Link::State::kDraining:
+        if (link->open_slices == 0) wake_ns = std::min(wake_ns, now_ns + 1'000'000);
+        break;
+      case Link::State::kReady:
+        // With slices open, a completion wakes; with none, nobody else will.
+        if (link->retry_ns > now_ns) wake_ns = std::min(wake_ns, link->retry_ns);
+        if (link->open_slices == 0 && link->HasWork()) wake_ns = std::min(wake_ns, std::max(now_ns, link->retry_ns));
+        break;
+    }
+  }
+  return wake_ns;
+}
+
+void Dispatcher::WakeForTimers() {
+  const uint64_t until_ns = led_for_ != nullptr ? leader_until_ns_ : thread_until_ns_;
+  if (threaded_ && NextWakeNs(clock_.NowNs()) < until_ns) Wake();
+}
+
+void Dispatcher::Wake() {
+  // Who spins looks by itself, and wakes when it stops.
+  if (spinners_.load() > 0) return;
+  if (led_.load()) {
+    leader_bell_.Ring();
+    if (led_.load()) return;  // otherwise it left, and may have looked at its bell before
+  }
+  thread_bell_.Ring();
+}
+
+void Dispatcher::Run() {
+  bool woken = true;
+  for (;;) {
+    uint64_t until_ns = 0;
+    bool led = false;
+    thread_bell_.Expect();
+    if (spinners_.load() > 0) {
+      Sleep(&thread_bell_, clock_.NowNs() + kAsideNs, false);
+      continue;
+    }
+    {
+      MutexLock lock(mutex_);
+      if (exit_) return;
+      led = led_for_ != nullptr;
+      // Beside a leader the transports' descriptors are not watched: they would wake both.
+      thread_aside_ = led && event_fds_;
+      const bool moved = !led && ProgressAfter(woken);
+      if (!moved) until_ns = led ? DeadlineAfter(clock_.NowNs(), kLongestSleepNs) : NextWakeNs(clock_.NowNs());
+      thread_until_ns_ = until_ns;
+    }
+    RunCallbacks();
+    woken = until_ns == 0 || Sleep(&thread_bell_, until_ns, !led) || led;
+  }
+}
+
+bool Dispatcher::Sleep(Bell* bell, uint64_t until_ns, bool on_transports) {
+  std::array<pollfd, kTransportsMax + 1> fds;
+  nfds_t count = 0;
+  fds[count++] = {bell->fd(), POLLIN, 0};
+  if (on_transports) {
+    for (const Lane& lane : lanes_) {  // neither the vector nor a descriptor in it changes while the thread runs
+      if (lane.event_fd >= 0) fds[count++] = {lane.event_fd, POLLIN, 0};
+    }
+  }
+  const uint64_t now_ns = clock_.NowNs();
+  const uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+  const timespec timeout = {static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+  const bool woken = ppoll(fds.data(), count, &timeout, nullptr) != 0;
+  if ((fds[0].revents & POLLIN) != 0) bell->Still();
+  return woken;
+}
+
+}  // namespace slipway

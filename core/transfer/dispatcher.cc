@@ -1,0 +1,382 @@
+#include "core/transfer/dispatcher.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <utility>
+
+#include "core/base/bytes.h"
+#include "core/base/status_name.h"
+
+namespace slipway {
+namespace {
+
+constexpr size_t kRoutedAtOnce = 512;
+
+uint64_t ShareBytes(const StagingPool* pool, const StagingOptions& options) {
+  if (pool == nullptr) return 0;
+  const uint64_t hundredth = pool->bytes() / 100, rest = pool->bytes() % 100;
+  const uint64_t share = hundredth * options.share_per_batch_percent + rest * options.share_per_batch_percent / 100;
+  return std::max(share, options.chunk_bytes);
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Parts parts)
+    : options_(parts.transfer),
+      staging_options_(parts.staging),
+      pool_(parts.pool),
+      staging_share_bytes_(ShareBytes(parts.pool, parts.staging)),
+      copies_to_devices_(parts.copies),
+      pin_wait_ns_(parts.pin_wait_ns),
+      clock_(*parts.clock),
+      log_(*parts.log),
+      counters_(*parts.counters),
+      copier_(
+          parts.pool == nullptr ? 0 : parts.staging.copy_threads, [this] { Wake(); }, parts.clock) {
+  assert(parts.transports.size() <= kTransportsMax);
+  for (size_t i = 0; i < parts.transports.size(); ++i) {
+    Lane lane;
+    lane.transport = parts.transports[i];
+    lane.pool_ready = pool_ != nullptr && parts.pool_ready[i];
+    lane.pool_mr = lane.pool_ready ? parts.pool_mrs[i] : nullptr;
+    lane.source.ledger = &lane.transport->ledger();
+    if (parts.cache != nullptr && i < parts.pinners.size() && parts.pinners[i] >= 0) {
+      lane.source.cache = parts.cache;
+      lane.source.who = static_cast<uint32_t>(parts.pinners[i]);
+    }
+    lanes_.push_back(lane);
+  }
+  if (parts.cache != nullptr) {
+    parts.cache->AddListener([this] {
+      pins_changed_.store(true);
+      Wake();
+    });
+  }
+}
+
+Dispatcher::~Dispatcher() {}
+
+Status Dispatcher::Start(bool threaded) {
+  MutexLock lock(mutex_);
+  if (thread_bell_.fd() < 0 || leader_bell_.fd() < 0)
+    return Status(SLIPWAY_E_NOMEM, "cannot make an eventfd: too many open files?");
+  for (Lane& lane : lanes_) {
+    const slipway_transport& table = lane.transport->table();
+    slipway_error error = EmptyError();
+    const slipway_status status = table.channel_open(lane.transport->instance(), this, &lane.channel, &error);
+    if (status != SLIPWAY_OK) {
+      lane.channel = nullptr;
+      return FromPlugin(status < 0 ? status : SLIPWAY_E_INTERNAL, error,
+                        lane.transport->name() + " cannot open a channel");
+    }
+    if (lane.transport->Has(SLIPWAY_CAP_EVENT_FD) && table.event_fd != nullptr) {
+      lane.event_fd = table.event_fd(lane.channel);
+      event_fds_ |= lane.event_fd >= 0;
+    }
+  }
+  if (copies_to_devices_ != nullptr) {
+    Result<Copier*> copier = copies_to_devices_->Open(this, Counter::kStagedProviderCopies);
+    if (!copier.ok()) return copier.status();
+    device_copier_ = *copier;
+  }
+  threaded_ = threaded;
+  if (threaded) thread_ = std::thread([this] { Run(); });
+  return {};
+}
+
+void Dispatcher::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    std::vector<BatchState*> all;
+    for (BatchState* b = inflight_; b != nullptr; b = b->next_inflight) all.push_back(b);
+    for (BatchState* b : all) {
+      b->canceled = true;
+      CutShort(b, SLIPWAY_E_CLOSED);
+    }
+    // Every batch that was cut short has a time by which it is complete or its transport is given up.
+    while (inflight_ != nullptr) {
+      ProgressLocked();
+      if (inflight_ != nullptr) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
+    }
+    exit_ = true;
+  }
+  RunCallbacks();
+  Wake();
+  if (thread_.joinable()) thread_.join();
+  MutexLock lock(mutex_);
+  while (copies_ > 0) TakeCopies();
+  TakeDeviceCopies();
+  if (device_copier_ != nullptr) (void)copies_to_devices_->Close(device_copier_);
+  device_copier_ = nullptr;
+  for (const auto& segment : segments_) segment->closed = true;
+  garbage_ = true;
+  for (int round = 0; round < 1000 && garbage_; ++round) {
+    if (!Collect()) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
+  }
+  for (Lane& lane : lanes_) {
+    if (lane.channel == nullptr) continue;
+    (void)lane.transport->table().channel_close(lane.channel);  // destroy() takes what is left
+    lane.channel = nullptr;
+  }
+}
+
+Status Dispatcher::CheckOne(const RequestSpec& spec) const {
+  if (spec.op != SLIPWAY_OP_READ && spec.op != SLIPWAY_OP_WRITE) {
+    return Status(SLIPWAY_E_INVALID, "op is neither read nor write");
+  }
+  if (spec.segment == nullptr) return Status(SLIPWAY_E_INVALID, "segment is null");
+  const RemoteSegment& segment = *spec.segment;
+  if (!Within(spec.offset, spec.length, segment.length)) {
+    return Status(SLIPWAY_E_SEGMENT_RANGE, std::to_string(spec.length) + " bytes at offset " +
+                                               std::to_string(spec.offset) + " are not within segment \"" +
+                                               segment.name + "\" of " + std::to_string(segment.length) + " bytes");
+  }
+  if (spec.op == SLIPWAY_OP_READ ? !segment.readable : !segment.writable) {
+    return Status(SLIPWAY_E_SEGMENT_ACCESS, "segment \"" + segment.name + "\" was published without " +
+                                                (spec.op == SLIPWAY_OP_READ ? "read" : "write") + " access");
+  }
+  if (spec.length > options_.max_request_bytes) {
+    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(spec.length) +
+                                           " bytes are more than transfer.max_request_bytes, " +
+                                           std::to_string(options_.max_request_bytes));
+  }
+  if (spec.length == 0) return {};
+  if (spec.local == nullptr) return Status(SLIPWAY_E_INVALID, "the local address is null and the length is not 0");
+  if (Wraps(reinterpret_cast<uint64_t>(spec.local), spec.length)) {
+    return Status(SLIPWAY_E_INVALID, "local address + length wraps around the address space");
+  }
+  return {};
+}
+
+Status Dispatcher::Check(std::span<const RequestSpec> specs, const BatchSpec& spec) const {
+  if (specs.empty()) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
+  if (specs.size() > options_.max_batch_requests) {
+    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(specs.size()) +
+                                           " requests are more than transfer.max_batch_requests, " +
+                                           std::to_string(options_.max_batch_requests));
+  }
+  if (spec.priority > PriorityClass::kBulk) return Status(SLIPWAY_E_INVALID, "unknown priority");
+  for (size_t i = 0; i < specs.size(); ++i) {
+    Status status = CheckOne(specs[i]);
+    if (!status.ok()) return Status(status.code(), "request " + std::to_string(i) + ": " + status.message());
+  }
+  return {};
+}
+
+Result<BatchState*> Dispatcher::Submit(std::span<const RequestSpec> specs, const BatchSpec& spec,
+                                       const std::function<void(BatchState*)>& accepted) {
+  SLIPWAY_RETURN_IF_ERROR(Check(specs, spec));
+  const uint64_t now_ns = clock_.NowNs();
+  auto owned = std::make_unique<BatchState>(specs.size());
+  BatchState* const batch = owned.get();
+  batch->dispatcher = this;
+  batch->on_complete = spec.on_complete;
+  batch->owner = spec.owner;
+  batch->submitted_ns = now_ns;
+  const uint64_t timeout_ns = spec.timeout_ns == 0 ? options_.default_deadline_ms * 1'000'000 : spec.timeout_ns;
+  batch->deadline_ns = DeadlineAfter(now_ns, timeout_ns);
+  batch->remaining = specs.size();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    RequestState& request = batch->requests[i];
+    request.batch = batch;
+    request.segment = specs[i].segment;
+    request.local_address = reinterpret_cast<uint64_t>(specs[i].local);
+    request.length = specs[i].length;
+    request.offset = specs[i].offset;
+    request.local_kind = specs[i].local_kind;
+    request.op = specs[i].op;
+    request.bulk = spec.priority == PriorityClass::kAuto ? request.length >= options_.bulk_threshold_bytes
+                                                         : spec.priority == PriorityClass::kBulk;
+    batch->bulk |= request.bulk;
+  }
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return Status(SLIPWAY_E_CLOSED, "the engine is being destroyed");
+    for (const RequestSpec& s : specs) {
+      if (s.segment->closed) return Status(SLIPWAY_E_CLOSED, "the segment was closed");
+    }
+    if (specs.size() > options_.max_inflight_requests - std::min(options_.max_inflight_requests, inflight_requests_)) {
+      return Status(SLIPWAY_E_AGAIN, "transfer.max_inflight_requests are in flight: wait for some to complete");
+    }
+    if (spec.stream_kind != 0) SLIPWAY_RETURN_IF_ERROR(ComeAfter(spec));
+    owned.release();
+    if (accepted) accepted(batch);
+    Enqueue(batch, now_ns);
+    ProgressLocked();
+    WakeForTimers();
+  }
+  RunCallbacks();
+  return batch;
+}
+
+// Copies of the batch's memory come after what the stream holds now. With the lock held, so that those of a batch
+// submitted after this one do too.
+Status Dispatcher::ComeAfter(const BatchSpec& spec) const {
+  if (copies_to_devices_ == nullptr) {
+    return Status(SLIPWAY_E_INVALID, "a stream is given, and no memory provider is configured that knows streams");
+  }
+  return copies_to_devices_->After(spec.stream_kind, spec.stream);
+}
+
+void Dispatcher::Enqueue(BatchState* batch, uint64_t now_ns) {
+  counters_.Add(Counter::kBatches);
+  counters_.Add(Counter::kRequests, batch->requests.size());
+  counters_.Add(Counter::kRequestsInflight, batch->requests.size());
+  inflight_requests_ += batch->requests.size();
+  batch->next_inflight = inflight_;
+  if (inflight_ != nullptr) inflight_->prev_inflight = batch;
+  inflight_ = batch;
+  inflight_hint_.store(true, std::memory_order_relaxed);
+  next_deadline_ns_ = std::min(next_deadline_ns_, batch->deadline_ns);
+  for (RequestState& request : batch->requests) ++request.segment->inflight_requests;
+  // By index and with a count of its own: the last request to complete may complete the batch, but not free it.
+  size_t routed = 0;
+  for (RequestState& request : batch->requests) {
+    if (request.length == 0) {
+      MaybeComplete(&request);
+      continue;
+    }
+    WorkItem* item = &request.first_item;
+    item->request = &request;
+    item->cursor = {request.local_address, request.offset, request.length, request.Access(), 0};
+    ++request.outstanding;
+    Route(item, Status(), now_ns);
+    // A long batch begins to move before all of it has been looked at. It is not complete before, since all count.
+    if (++routed % kRoutedAtOnce == 0) ProgressLocked();
+  }
+}
+
+void Dispatcher::Cancel(BatchState* batch) {
+  {
+    MutexLock lock(mutex_);
+    if (batch->remaining == 0 || batch->canceled) return;
+    batch->canceled = true;
+    counters_.Add(Counter::kCancels);
+    CutShort(batch, SLIPWAY_E_CANCELED);
+    ProgressLocked();
+    WakeForTimers();
+  }
+  RunCallbacks();
+}
+
+int Dispatcher::EventFd(BatchState* batch) {
+  MutexLock lock(mutex_);
+  if (batch->event_fd < 0) {
+    batch->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (batch->event_fd >= 0 && batch->done.load(std::memory_order_relaxed)) WriteEvent(batch->event_fd);
+  }
+  return batch->event_fd;
+}
+
+Status Dispatcher::Release(BatchState* batch) {
+  {
+    MutexLock lock(mutex_);
+    if (!batch->done.load(std::memory_order_relaxed)) {
+      return Status(SLIPWAY_E_BUSY, "the batch is in progress: wait for it, or cancel it and then wait");
+    }
+    if (batch->released_by_callback != nullptr) {
+      if (batch->callback_thread != std::this_thread::get_id()) {
+        return Status(SLIPWAY_E_BUSY, "the batch's callback is running");
+      }
+      *batch->released_by_callback = true;
+    }
+    if (batch->event_fd >= 0) close(batch->event_fd);
+  }
+  const std::shared_ptr<void> owner = std::move(batch->owner);
+  delete batch;
+  return {};
+}
+
+void Dispatcher::Look(const std::function<void()>& look) {
+  MutexLock lock(mutex_);
+  look();
+}
+
+bool Dispatcher::WaitRangeIdle(uint64_t begin, uint64_t bytes, uint64_t timeout_ns) {
+  const uint64_t until_ns = DeadlineAfter(clock_.NowNs(), timeout_ns);
+  MutexLock lock(mutex_);
+  for (const auto& [at, length] : stuck_ranges_) {
+    if (at < begin + bytes && begin < at + length) return false;  // and never will be
+  }
+  for (;;) {
+    bool used = false;
+    for (BatchState* b = inflight_; b != nullptr && !used; b = b->next_inflight) {
+      used = std::any_of(b->requests.begin(), b->requests.end(), [&](const RequestState& r) {
+        return r.status == SLIPWAY_IN_PROGRESS && r.Overlaps(begin, bytes);
+      });
+    }
+    if (!used) return true;
+    if (clock_.NowNs() >= until_ns) return false;
+    idle_.WaitFor(mutex_, std::chrono::milliseconds(10));
+  }
+}
+
+bool Dispatcher::Progress() {
+  bool moved = false;
+  {
+    MutexLock lock(mutex_);
+    moved = ProgressLocked();
+  }
+  RunCallbacks();
+  return moved;
+}
+
+bool Dispatcher::ProgressLocked() {
+  const uint64_t now_ns = clock_.NowNs();
+  bool moved = false;
+  for (Lane& lane : lanes_) {
+    if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);
+  }
+  if (copies_ > 0) moved |= TakeCopies();
+  moved |= TakeDeviceCopies();
+  if (serve_staging_) ServeStagingQueue();
+  if (!pin_queue_.empty() && (pins_changed_.load() || now_ns >= pin_wake_ns_)) ServePinQueue();
+  // From another link each time, so that none is always last in line for the channel.
+  const size_t links = busy_links_.size();
+  if (links > 0) first_link_ = (first_link_ + 1) % links;
+  for (size_t i = 0; i < links; ++i) moved |= ServeLink(busy_links_[(first_link_ + i) % links], now_ns);
+  std::erase_if(busy_links_, [](Link* link) {
+    link->listed = link->HasWork() || link->state == Link::State::kConnecting || link->state == Link::State::kDraining;
+    return !link->listed;
+  });
+  // What completed while it was submitted need not wait for another round.
+  for (Lane& lane : lanes_) {
+    if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);
+  }
+  moved |= SubmitDeviceCopies();
+  if (now_ns >= next_deadline_ns_) LookAtDeadlines(now_ns);
+  if (garbage_) moved |= Collect();
+  return moved;
+}
+
+void Dispatcher::RunCallbacks() {
+  while (calls_pending_.load(std::memory_order_acquire)) {
+    std::function<void(BatchState*)> call;
+    BatchState* batch = nullptr;
+    bool released = false;
+    {
+      MutexLock lock(mutex_);
+      if (to_call_ == nullptr) {
+        calls_pending_.store(false, std::memory_order_release);
+        return;
+      }
+      batch = std::exchange(to_call_, to_call_->next_completed);
+      call = std::move(batch->on_complete);
+      batch->callback_thread = std::this_thread::get_id();
+      batch->released_by_callback = &released;
+      batch->done.store(true, std::memory_order_release);
+      TellWaiters(batch);
+    }
+    call(batch);
+    if (released) continue;
+    MutexLock lock(mutex_);
+    batch->released_by_callback = nullptr;
+  }
+}
+
+}  // namespace slipway

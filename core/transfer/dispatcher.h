@@ -1,0 +1,336 @@
+// The dispatcher: takes batches apart, keeps slices moving over links, stages what cannot go direct, and completes.
+//
+// One lock guards it all. Whoever holds the lock makes progress: a submitter once, a waiter until its batch is done,
+// and the dispatcher's own thread whenever nobody else does. One waiter at a time leads: it sleeps on the transports'
+// descriptors itself, so that a completion wakes who waits for it and no thread in between. Nothing is done under the
+// lock that waits for a peer, a registration or a copy of more than kInlineCopyBytes.
+#ifndef SLIPWAY_CORE_TRANSFER_DISPATCHER_H_
+#define SLIPWAY_CORE_TRANSFER_DISPATCHER_H_
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/memory/copier.h"
+#include "core/memory/host_copier.h"
+#include "core/memory/pin_cache.h"
+#include "core/memory/staging_pool.h"
+#include "core/metrics/counters.h"
+#include "core/transfer/batch.h"
+#include "core/transfer/coverage.h"
+#include "core/transfer/link.h"
+#include "core/transfer/route.h"
+#include "core/transfer/transport.h"
+#include "slipway/options.hpp"
+#include "slipway/sdk/mutex.hpp"
+
+namespace slipway {
+
+// One request as it is submitted; checked by the dispatcher.
+struct RequestSpec {
+  uint32_t op = 0;  // SLIPWAY_OP_*
+  void* local = nullptr;
+  uint64_t length = 0;
+  RemoteSegment* segment = nullptr;
+  uint64_t offset = 0;
+  uint64_t local_kind = SLIPWAY_MEM_HOST;
+};
+
+enum class PriorityClass : uint8_t { kAuto, kSmall, kBulk };
+
+struct BatchSpec {
+  uint64_t timeout_ns = 0;  // 0: the configured default
+  PriorityClass priority = PriorityClass::kAuto;
+  std::function<void(BatchState*)> on_complete;
+  std::shared_ptr<void> owner;  // kept by the batch
+  uint64_t stream_kind = 0;     // of the provider whose stream that is; 0: none
+  void* stream = nullptr;       // copies of that kind of memory come after what it holds when the batch is submitted
+};
+
+// What a target offers, to be opened.
+struct SegmentTarget {
+  struct Offer {
+    std::string protocol;
+    uint32_t protocol_min = 0, protocol_max = 0;
+    std::string address;
+    std::vector<RemotePiece> pieces;  // sorted, not overlapping, within the segment
+    std::vector<std::string> blobs;   // as many
+  };
+  std::string name, node, instance_id;
+  uint64_t length = 0;
+  bool readable = false, writable = false;
+  Locality locality = Locality::kOtherHost;
+  std::vector<Offer> offers;
+};
+
+struct Explanation {
+  std::vector<RouteFacts> transports;  // names point into the transports
+  RoutePlan plan;
+  uint64_t slices = 0, direct = 0, registered = 0, staged = 0, staged_bytes = 0;  // over the first choice
+  Status slicing;  // why the first choice could not be sliced to the end
+};
+
+void WriteEvent(int fd);  // makes an eventfd readable
+
+// Wakes one sleeper: rings at most once until it is expected again. Thread-safe.
+class Bell {
+ public:
+  Bell();
+  ~Bell();
+  Bell(const Bell&) = delete;
+  Bell& operator=(const Bell&) = delete;
+
+  int fd() const { return fd_; }  // readable when it rang; below 0: the system had none to give
+  void Ring();
+  // By the sleeper, before it looks for what there is to do.
+  void Expect() { rung_.store(false); }
+  // By the sleeper, when the descriptor was readable.
+  void Still();
+  bool rung() const { return rung_.load(); }
+
+ private:
+  const int fd_;
+  std::atomic<bool> rung_{false};
+};
+
+// Thread-safe.
+class Dispatcher {
+ public:
+  struct Parts {
+    TransferOptions transfer;
+    StagingOptions staging;
+    std::vector<Transport*> transports;  // at most kTransportsMax; outlive the dispatcher
+    StagingPool* pool = nullptr;         // null: no staging
+    CopyService* copies = nullptr;       // null: host memory is all there is
+    std::vector<slipway_mr*> pool_mrs;   // per transport; null where it needs none, or where pool_ready is false
+    std::vector<bool> pool_ready;        // per transport: the pool can be used with it
+    PinCache* cache = nullptr;           // null: nothing is pinned on demand. Outlives the dispatcher; not started
+    std::vector<int64_t> pinners;        // per transport: its number with the cache; -1, or no entry: none
+    uint64_t pin_wait_ns = 0;            // how long a slice waits to be pinned
+    const Clock* clock = nullptr;
+    Logger* log = nullptr;
+    Counters* counters = nullptr;
+  };
+  static constexpr uint64_t kInlineCopyBytes = 16384;
+
+  explicit Dispatcher(Parts parts);
+  ~Dispatcher();  // Stop() was called, or Start() never
+
+  // Opens a channel on each transport. With `threaded` false nothing moves but through Progress(): for tests.
+  Status Start(bool threaded) SLIPWAY_EXCLUDES(mutex_);
+  // Cancels everything, waits for it (bounded by completion_grace_ms and the transports' own bounds), and takes links
+  // and channels down. Refuses submissions from then on with E_CLOSED.
+  void Stop() SLIPWAY_EXCLUDES(mutex_);
+
+  // E_NO_ROUTE where the target offers nothing that any transport here speaks.
+  Result<RemoteSegment*> Open(const SegmentTarget& target) SLIPWAY_EXCLUDES(mutex_);
+  // Freed when its last request is complete.
+  void Close(RemoteSegment* segment) SLIPWAY_EXCLUDES(mutex_);
+
+  // All or none. The batch is the caller's, to be released. `accepted` is told it before anything can complete.
+  Result<BatchState*> Submit(std::span<const RequestSpec> specs, const BatchSpec& spec,
+                             const std::function<void(BatchState*)>& accepted = nullptr) SLIPWAY_EXCLUDES(mutex_);
+  // IN_PROGRESS when `timeout_ns` passed first.
+  slipway_status Wait(BatchState* batch, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
+  void Cancel(BatchState* batch) SLIPWAY_EXCLUDES(mutex_);
+  int EventFd(BatchState* batch) SLIPWAY_EXCLUDES(mutex_);
+  Status Release(BatchState* batch) SLIPWAY_EXCLUDES(mutex_);  // E_BUSY while it is in progress
+  // Runs `look` with the lock held: a view of a batch that may be in progress.
+  void Look(const std::function<void()>& look) SLIPWAY_EXCLUDES(mutex_);
+
+  // Whether no request in flight uses [begin, begin + bytes), waiting for that up to `timeout_ns`.
+  bool WaitRangeIdle(uint64_t begin, uint64_t bytes, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
+  Result<Explanation> Explain(const RequestSpec& spec) SLIPWAY_EXCLUDES(mutex_);
+
+  struct LinkView {
+    std::string transport, peer, state;
+    uint64_t open_slices = 0, paused_ms = 0;
+  };
+  std::vector<LinkView> Links() SLIPWAY_EXCLUDES(mutex_);
+
+  // One round: completions, copies, links, deadlines. True when something moved. For tests and waiters.
+  bool Progress() SLIPWAY_EXCLUDES(mutex_);
+  // Completions or copies may be ready. Any thread; never blocks.
+  void Wake();
+
+ private:
+  struct Lane {  // a transport as the dispatcher uses it
+    Transport* transport = nullptr;
+    slipway_channel* channel = nullptr;
+    slipway_mr* pool_mr = nullptr;
+    bool pool_ready = false;
+    CoverSource source;
+    int event_fd = -1;
+    uint32_t open_slices = 0;
+    uint32_t links = 0;
+    bool violation_told = false;
+    uint64_t window_begin_ns = 0, window_bytes = 0;
+  };
+  struct PlanKey {
+    const RemoteSegment* segment = nullptr;
+    uint32_t op = 0;
+    uint64_t local_kind = 0, length = 0, now_ns = 0;
+    bool operator==(const PlanKey&) const = default;
+  };
+  enum class Staging { kOk, kWaitForShare, kWaitForPool };
+
+  // dispatcher.cc: batches, progress
+  Status Check(std::span<const RequestSpec> specs, const BatchSpec& spec) const;
+  Status CheckOne(const RequestSpec& spec) const;
+  Status ComeAfter(const BatchSpec& spec) const;
+  void Enqueue(BatchState* batch, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool ProgressLocked() SLIPWAY_REQUIRES(mutex_);
+  void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
+
+  // dispatch_waiting.cc: waiting, waking, the thread
+  bool Spin(BatchState* batch, uint64_t until_ns) SLIPWAY_EXCLUDES(mutex_);
+  bool DeviceCopiesFly() const { return copies_to_devices_ != nullptr && copies_to_devices_->inflight() > 0; }
+  void Lead(BatchState* batch, uint64_t until_ns) SLIPWAY_REQUIRES(mutex_);
+  void TellWaiters(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  uint64_t NextWakeNs(uint64_t now_ns) const SLIPWAY_REQUIRES(mutex_);
+  void WakeForTimers() SLIPWAY_REQUIRES(mutex_);
+  void Run() SLIPWAY_EXCLUDES(mutex_);
+  bool Sleep(Bell* bell, uint64_t until_ns, bool on_transports) SLIPWAY_NO_TSA;  // false: nothing woke it
+  bool ProgressAfter(bool woken) SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_requests.cc: routing, completion, cutting short
+  const RoutePlan& Plan(const RequestState& request, uint64_t length, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void Route(WorkItem* item, const Status& last, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void FailRequest(RequestState* request, const Status& why) SLIPWAY_REQUIRES(mutex_);
+  void DropItem(WorkItem* item) SLIPWAY_REQUIRES(mutex_);
+  void MaybeComplete(RequestState* request) SLIPWAY_REQUIRES(mutex_);
+  void CompleteBatch(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void CutShort(BatchState* batch, slipway_status status) SLIPWAY_REQUIRES(mutex_);
+  void SweepDead(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void SweepQueue(WorkQueue* queue) SLIPWAY_REQUIRES(mutex_);
+  void AbandonSlices(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void AbandonSlice(Slice* slice) SLIPWAY_REQUIRES(mutex_);
+  void LookAtDeadlines(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  WorkItem* NewItem() SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_links.cc: peers and segments
+  void ListLink(Link* link) SLIPWAY_REQUIRES(mutex_);
+  bool ServeLink(Link* link, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void Connect(Link* link, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void LookAtConnecting(Link* link, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void FailLink(Link* link, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void FailTransport(Lane* lane, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool TakeDown(Link* link) SLIPWAY_REQUIRES(mutex_);
+  bool ReleaseRemotes(SegmentRoute* route) SLIPWAY_REQUIRES(mutex_);
+  Result<slipway_remote*> Import(Link* link, SegmentRoute* route, uint32_t piece) SLIPWAY_REQUIRES(mutex_);
+  Status PeerStatus(Link* link, slipway_status status) SLIPWAY_REQUIRES(mutex_);
+  Link* FindOrMakeLink(uint8_t number, const std::string& instance_id, const std::string& address)
+      SLIPWAY_REQUIRES(mutex_);
+  bool Collect() SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_slices.cc: cutting, staging, submission, completion
+  bool OpenSlices(Link* link, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool OpenSlice(Link* link, WorkQueue* queue, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool GiveUp(Link* link, WorkQueue* queue, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  Slice* MakeSlice(Link* link, const WorkItem& item, const SliceCut& cut, char* staging) SLIPWAY_REQUIRES(mutex_);
+  bool SubmitReady(Link* link, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool PollLane(Lane* lane, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void OnCompletion(Lane* lane, const slipway_completion& completion, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void FinishSlice(Slice* slice) SLIPWAY_REQUIRES(mutex_);
+  void FailSlice(Slice* slice, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void CloseSlice(Slice* slice, bool keep_memory) SLIPWAY_REQUIRES(mutex_);
+  void CancelSlices(const RequestState* request) SLIPWAY_REQUIRES(mutex_);
+  Slice* NewSlice() SLIPWAY_REQUIRES(mutex_);
+  void Violation(Lane* lane, const std::string& what) SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_copies.cc: copies to and from staging
+  void StartCopy(Slice* slice, bool in) SLIPWAY_REQUIRES(mutex_);
+  void OnCopied(Slice* slice) SLIPWAY_REQUIRES(mutex_);
+  bool TakeCopies() SLIPWAY_REQUIRES(mutex_);
+  bool SubmitDeviceCopies() SLIPWAY_REQUIRES(mutex_);
+  void DropDeadCopies() SLIPWAY_REQUIRES(mutex_);
+  bool TakeDeviceCopies() SLIPWAY_REQUIRES(mutex_);
+  void FailCopy(Slice* slice, const Status& why) SLIPWAY_REQUIRES(mutex_);
+  Slice* FindCopying(uint64_t token) SLIPWAY_REQUIRES(mutex_);
+
+  char* CutStaging(BatchState* batch, uint64_t bytes, uint64_t align) SLIPWAY_REQUIRES(mutex_);
+  void WaitForStaging(WorkItem* item, uint64_t bytes) SLIPWAY_REQUIRES(mutex_);
+  bool OverShare(const BatchState& batch, uint64_t bytes) const SLIPWAY_REQUIRES(mutex_);
+  void CloseBlock(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void ReclaimIdleBlocks() SLIPWAY_REQUIRES(mutex_);
+  Staging EnsureStaging(BatchState* batch, uint64_t bytes, uint64_t align) SLIPWAY_REQUIRES(mutex_);
+  uint64_t EstimateStaging(const BatchState& batch, uint64_t enough) const SLIPWAY_REQUIRES(mutex_);
+  void ServeStagingQueue() SLIPWAY_REQUIRES(mutex_);
+  void BlockFreed(BatchState* batch, uint64_t bytes) SLIPWAY_REQUIRES(mutex_);
+  // Kinds of memory, besides host memory, that can be copied to and from the pool.
+  uint64_t StagedKinds() const { return copies_to_devices_ == nullptr ? 0 : copies_to_devices_->kinds(); }
+  SliceLimits LimitsFor(const Lane& lane, uint64_t local_kind) const;
+
+  // dispatch_pinning.cc: what is pinned on demand
+  LeaseQuery PinQuery(const Lane& lane, const WorkItem& item, uint64_t now_ns) const SLIPWAY_REQUIRES(mutex_);
+  void WaitForPin(WorkItem* item, const LeaseQuery& query) SLIPWAY_REQUIRES(mutex_);
+  void ServePinQueue() SLIPWAY_REQUIRES(mutex_);
+
+  const TransferOptions options_;
+  const StagingOptions staging_options_;
+  StagingPool* const pool_;
+  const uint64_t staging_share_bytes_;
+  CopyService* const copies_to_devices_;
+  const uint64_t pin_wait_ns_;
+  const Clock& clock_;
+  Logger& log_;
+  Counters& counters_;
+  Bell thread_bell_, leader_bell_;
+  HostCopier copier_;
+  std::atomic<bool> led_{false};            // a waiter leads; written with the lock held
+  std::atomic<uint32_t> spinners_{0};       // waiters that make progress now
+  std::atomic<bool> inflight_hint_{false};  // inflight_ is not empty; written with the lock held
+  std::atomic<bool> calls_pending_{false};  // to_call_ is not empty; written with the lock held
+  std::atomic<bool> pins_changed_{false};   // who waits for something to be pinned should ask again
+  std::thread thread_;
+
+  Mutex mutex_;
+  CondVar idle_;                                              // some batch completed; for Stop and WaitRangeIdle
+  BatchState* led_for_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // what the leading waiter waits for; null: none leads
+  bool leader_asleep_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  bool thread_aside_ SLIPWAY_GUARDED_BY(mutex_) = false;  // it does not watch the transports
+  bool event_fds_ SLIPWAY_GUARDED_BY(mutex_) = false;     // some transport has a descriptor
+  std::vector<Lane> lanes_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Link>> links_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<Link*> busy_links_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<RemoteSegment>> segments_ SLIPWAY_GUARDED_BY(mutex_);
+  bool garbage_ SLIPWAY_GUARDED_BY(mutex_) = false;  // closed segments or unused links wait to be collected
+  std::deque<Slice> slices_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<Slice*> free_slices_ SLIPWAY_GUARDED_BY(mutex_);
+  std::deque<WorkItem> items_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<WorkItem*> free_items_ SLIPWAY_GUARDED_BY(mutex_);
+  WorkQueue staging_queue_ SLIPWAY_GUARDED_BY(mutex_);
+  WorkQueue pin_queue_ SLIPWAY_GUARDED_BY(mutex_);
+  uint64_t pin_waiters_ SLIPWAY_GUARDED_BY(mutex_) = 0;            // in that queue
+  uint64_t pin_wake_ns_ SLIPWAY_GUARDED_BY(mutex_) = kNoDeadline;  // when the first of them has waited long enough
+  // Memory of slices that were abandoned: begin and length.
+  std::vector<std::pair<uint64_t, uint64_t>> stuck_ranges_ SLIPWAY_GUARDED_BY(mutex_);
+  bool serve_staging_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  BatchState* inflight_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  BatchState* to_call_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // complete, callbacks not run
+  uint64_t inflight_requests_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t copies_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // with the copier
+  Copier* device_copier_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  std::vector<slipway_copy> device_copies_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted together
+  uint64_t polled_ SLIPWAY_GUARDED_BY(mutex_) = 0;                      // completions, ever
+  uint64_t next_deadline_ns_ SLIPWAY_GUARDED_BY(mutex_) = kNoDeadline;
+  uint64_t thread_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0, leader_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // asleep
+  std::vector<RouteFacts> facts_ SLIPWAY_GUARDED_BY(mutex_);  // Plan's scratch
+  PlanKey plan_key_ SLIPWAY_GUARDED_BY(mutex_);
+  RoutePlan plan_ SLIPWAY_GUARDED_BY(mutex_);
+  size_t first_link_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  bool threaded_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  bool exit_ SLIPWAY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_CORE_TRANSFER_DISPATCHER_H_

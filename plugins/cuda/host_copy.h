@@ -1,0 +1,16 @@
+// Copies between two places in host memory, one of which is the ring.
+#ifndef SLIPWAY_PLUGINS_CUDA_HOST_COPY_H_
+#define SLIPWAY_PLUGINS_CUDA_HOST_COPY_H_
+
+#include <cstddef>
+
+namespace slipway::cuda {
+
+// Ranges do not overlap. All stores are visible to others when these return. From the ring past the caches, as nobody
+// here reads it soon, and it would push out what will be read.
+void CopyFromRing(void* to, const void* from, size_t bytes);
+void CopyToRing(void* to, const void* from, size_t bytes);
+
+}  // namespace slipway::cuda
+
+#endif  // SLIPWAY_PLUGINS_CUDA_HOST_COPY_H_

@@ -1,0 +1,171 @@
+// Two streams of a queue: copies in one direction on one device, and what flies on them. They take turns, so that what
+// it costs to begin one submission is hidden behind the end of another.
+#ifndef SLIPWAY_PLUGINS_CUDA_LANE_H_
+#define SLIPWAY_PLUGINS_CUDA_LANE_H_
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "plugins/cuda/device.h"
+#include "plugins/cuda/ring.h"
+#include "plugins/cuda/stats.h"
+
+namespace slipway::cuda {
+
+class CudaQueue;
+class Lane;
+
+enum class Direction : uint8_t { kUp, kDown, kAcross };  // to the device, from it, within and between devices
+
+// An accepted piece that is not copied whole and direct: it waits for the ring, or takes several copies. `next` puts it
+// into one list at a time: of those that wait, or of those done.
+struct Op {
+  uint64_t token = 0, length = 0;
+  // How much there is that still has to be seen landing. One more while a part has not been given to anything.
+  std::atomic<uint32_t> parts{0};
+  slipway_status status = SLIPWAY_OK;  // guarded by the queue
+  int32_t native = 0;                  // guarded by the queue
+  Op* next = nullptr;
+  // What waits for the ring; guarded by the copiers.
+  char* host = nullptr;
+  DeviceAddress device = 0;
+  uint64_t left = 0;
+  bool kernel = false;
+};
+
+// What was put on a stream by one call, up to an event.
+struct Flight {
+  static constexpr uint32_t kFew = 8;
+
+  Event event = nullptr;
+  Lane* lane = nullptr;
+  Flight* next = nullptr;
+  Result result = kSuccess;  // of issuing; what was issued in spite of a failure still has to land
+  Chunk* chunk = nullptr;    // what flies, or, where NULL:
+  Block* block = nullptr;    // where the pieces are; NULL: in `few`
+  KernelPiece few[kFew];
+  uint32_t count = 0, commands = 0;
+  uint32_t told = 0;  // completions that were polled
+
+  KernelPiece* pieces() { return block != nullptr ? block->pieces : few; }
+};
+
+// Pieces that are copied as one submission.
+struct PieceList {
+  KernelPiece* pieces = nullptr;
+  DeviceAddress address = 0;  // of the list, for kernels; 0: they cannot read it
+  uint32_t count = 0;
+};
+
+class Lane {
+ public:
+  Lane(const Driver& driver, Device& device, Direction direction, const Config& config, Ring& ring, Counters& counters,
+       CudaQueue& queue);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Makes the streams, and the device's context where nobody has yet.
+  slipway_status Open(sdk::Error& err);
+
+  Context context() const { return context_; }
+  const std::array<Stream, 2>& streams() const { return streams_; }
+  Device& device() const { return device_; }
+  Direction direction() const { return direction_; }
+  CudaQueue& queue() const { return queue_; }
+
+  // Puts the pieces on a stream, by the ways that are the fastest for them, and records the flight's event. The context
+  // is current. Reorders the list. Whether anything flies; otherwise nothing does any more, and the flight's result
+  // says why. Any thread.
+  bool Launch(Flight& flight, PieceList& list);
+
+  // ---- the pieces of the submission under way; only submit() touches them -----------------------------------------
+  // Whether one more piece has room on the stream.
+  bool HasRoom(const KernelPiece& piece) const {
+    const uint32_t waiting = commands_.load(std::memory_order_relaxed) + (group_ != nullptr ? group_->commands : 0);
+    return waiting + CommandsFor(piece) < kCommandsMax;
+  }
+  // The flight that the group will be, taken before its first piece is added.
+  Flight* group() const { return group_; }
+  void BeginGroup(Flight& flight);
+  // The group is not full.
+  void Add(const KernelPiece& piece) {
+    Flight& group = *group_;
+    group_pieces_[group.count++] = piece;
+    group.commands += CommandsFor(piece);
+    if (group.count == Flight::kFew && group.block == nullptr) MoveToBlock();
+  }
+  bool group_full() const { return group_->count == group_limit_; }
+  // Launches the group, which ends with it.
+  bool LaunchGroup();
+  // Pageable pieces of the submission, by Op::next.
+  Op *pageable_first = nullptr, *pageable_last = nullptr;
+  uint64_t pageable_bytes = 0;
+
+  // ---- guarded by the queue's mutex ------------------------------------------------------------------------------
+  // NULL: too many are under way (unless `always`), or the driver has no event.
+  Flight* TakeFlight(bool always);
+  void GiveFlight(Flight* flight);  // and its block
+  void Push(Flight* flight);
+  Flight* front() const { return first_; }
+  Flight* PopFront();
+
+  // ---- guarded by the copiers' mutex: pageable pieces that wait for a chunk ---------------------------------------
+  Op *waiting_first = nullptr, *waiting_last = nullptr;
+  uint64_t waiting_bytes = 0;
+  Lane* next_waiting = nullptr;
+  bool listed = false;  // among the lanes that have something waiting
+  uint32_t chunks = 0;  // in use by it
+
+ private:
+  static constexpr uint32_t kFlightsMax = 256;
+  // Of both streams. The driver blocks callers when about 1024 commands wait on one.
+  static constexpr uint32_t kCommandsMax = 768;
+  // A group on an idle stream is launched early, so that the device has something to do while the next is put together.
+  static constexpr uint32_t kFirstGroup = 256;
+
+  // Pieces longer than this whose ends are unequally aligned go to the copy engines, which do not mind.
+  static constexpr uint32_t kMisalignedBytes = 2048;
+
+  // Whether the piece is for the kernel, where there are enough of its like.
+  bool IsKernels(const KernelPiece& p) const {
+    return p.bytes < kernel_below_ && (p.flags & KernelPiece::kNoKernel) == 0 &&
+           (p.bytes <= misaligned_bytes_ || ((p.dst ^ p.src) & 3) == 0);
+  }
+  // Those of a kernel are one command together.
+  uint32_t CommandsFor(const KernelPiece& p) const { return IsKernels(p) ? 0 : 1; }
+  void MoveToBlock();
+  Result Issue(PieceList& list, Stream stream);
+  Result CopyByEngines(const KernelPiece* pieces, uint32_t count, Stream stream);
+  Result CopyOneByOne(const KernelPiece* pieces, uint32_t count, Stream stream);
+  Result CopyBatched(const KernelPiece* pieces, uint32_t count, Stream stream);
+  Result CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes, Stream stream);
+
+  const Driver& driver_;
+  Device& device_;
+  const Direction direction_;
+  const Config& config_;
+  Ring& ring_;
+  Counters& counters_;
+  CudaQueue& queue_;
+  Context context_ = nullptr;
+  std::array<Stream, 2> streams_{};
+  std::atomic<uint32_t> turn_{0};
+  bool batches_ = false;       // the driver's batched copy is there and wanted
+  uint64_t kernel_below_ = 0;  // pieces shorter than this are a kernel's
+  uint32_t misaligned_bytes_ = kMisalignedBytes;
+
+  Flight* group_ = nullptr;
+  KernelPiece* group_pieces_ = nullptr;
+  uint32_t group_limit_ = 0;
+
+  std::vector<std::unique_ptr<Flight>> flights_;
+  Flight *free_ = nullptr, *first_ = nullptr, *last_ = nullptr;
+  std::atomic<uint32_t> commands_{0};  // on the streams
+};
+
+}  // namespace slipway::cuda
+
+#endif  // SLIPWAY_PLUGINS_CUDA_LANE_H_

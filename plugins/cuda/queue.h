@@ -1,0 +1,131 @@
+// A copy queue: pieces in, completions out.
+#ifndef SLIPWAY_PLUGINS_CUDA_QUEUE_H_
+#define SLIPWAY_PLUGINS_CUDA_QUEUE_H_
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "plugins/cuda/lane.h"
+#include "plugins/cuda/pointers.h"
+#include "slipway/sdk/memory_provider.hpp"
+
+namespace slipway::cuda {
+
+class Copiers;
+class CudaInstance;
+
+// See sdk::CopyQueue. Submitting allocates nothing once the queue has been as busy as it gets. The core serialises what
+// is marked [channel].
+class CudaQueue final : public sdk::CopyQueue {
+ public:
+  CudaQueue(CudaInstance& owner, void* cookie);
+  ~CudaQueue() override;
+
+  // [control] Makes the streams for the devices that are in use already.
+  slipway_status Open(sdk::Error& err);
+  slipway_status Submit(const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) override
+      SLIPWAY_EXCLUDES(mutex_);
+  slipway_status Poll(sdk::Completions& out) override SLIPWAY_EXCLUDES(mutex_);
+  // [channel] Pieces submitted from now on are copied after what `stream` holds now.
+  slipway_status After(Stream stream, sdk::Error& err) SLIPWAY_EXCLUDES(mutex_);
+
+  // ---- for the copiers; any thread --------------------------------------------------------------------------------
+  // Takes what has landed off the streams where the caller does not poll. Whether there was anything.
+  bool HarvestForOthers() SLIPWAY_EXCLUDES(mutex_);
+  // For a chunk; the lane's context is current. NULL: the driver has no event.
+  Flight* TakeFlight(Lane& lane) SLIPWAY_EXCLUDES(mutex_);
+  void GiveBack(Lane& lane, Flight* flight) SLIPWAY_EXCLUDES(mutex_);
+  // The flight was counted with the copiers before.
+  void Push(Lane& lane, Flight* flight) SLIPWAY_EXCLUDES(mutex_);
+  // All parts of the chunk are where they should be, or have failed.
+  void PartsDone(const Chunk& chunk) SLIPWAY_EXCLUDES(mutex_);
+  void PlainDone(Op& op, Result result) SLIPWAY_EXCLUDES(mutex_);
+  // Wakes the core when something completed since the last time.
+  void WakeIfDone() SLIPWAY_EXCLUDES(mutex_);
+  // While entered, the queue stays. Only for who holds an op of it that is not done, or has it from the list of queues.
+  void Enter() { users_.fetch_add(1, std::memory_order_relaxed); }
+  void Leave() { users_.fetch_sub(1, std::memory_order_release); }
+
+ private:
+  struct Landing {
+    Chunk* first = nullptr;
+    bool any = false;
+  };
+  // What the next bytes of a piece need.
+  struct Step {
+    Lane* lane = nullptr;
+    uint64_t bytes = 0;
+    bool pageable = false;
+    KernelPiece piece;  // as the device calls it; for pageable memory its flags alone
+  };
+  // What the last piece was found to be, and pieces that lie beside it on both sides are too: the way that most go.
+  struct Recent {
+    Lane* lane = nullptr;
+    uint64_t dst_kind = 0, src_kind = 0;
+    uintptr_t dst_begin = 0, dst_end = 0, src_begin = 0, src_end = 0;
+    DeviceAddress dst_delta = 0, src_delta = 0;
+    uint32_t flags = 0;
+    bool pageable = false;
+  };
+  enum class Added { kYes, kNoRoom, kFault };
+
+  Added AddQuickly(const slipway_copy& piece, ThreadGuard& guard);
+  Added AddPiece(const slipway_copy& piece, ThreadGuard& guard, slipway_status& fault, sdk::Error& err);
+  // Finds out about the first bytes of what is left of a piece.
+  slipway_status Plan(const slipway_copy& rest, ThreadGuard& guard, Step& out, sdk::Error& err);
+  slipway_status FindLane(int32_t ordinal, Direction direction, ThreadGuard& guard, Lane*& out, sdk::Error& err);
+  // False: no room. `must`: there has to be, as the piece has begun.
+  bool AddDirect(Lane& lane, const KernelPiece& piece, bool must, ThreadGuard& guard);
+  void AddPageable(Lane& lane, uint32_t flags, const slipway_copy& rest, Op& op);
+  Result WaitFor(const Lane& lane, Event event) const;
+  void LaunchGroup(Lane& lane);
+  void FailRest(Op& op, slipway_status status);
+  void LaunchAll(ThreadGuard& guard);
+
+  Op* TakeOp(const slipway_copy& piece);
+  void GiveOp(Op* op);
+  void Done(Op& op) SLIPWAY_REQUIRES(mutex_);
+  void Unref(Op& op, Result result) SLIPWAY_REQUIRES(mutex_);
+  void Land(Flight* flight, Landing& landing) SLIPWAY_REQUIRES(mutex_);
+  void TellFlights(sdk::Completions& out) SLIPWAY_EXCLUDES(mutex_);
+  void HarvestLocked(Landing& landing) SLIPWAY_REQUIRES(mutex_);
+  void HandOver(const Landing& landing, bool wake) SLIPWAY_EXCLUDES(mutex_);
+
+  CudaInstance& owner_;
+  const Driver& driver_;
+  void* const cookie_;
+
+  // Only under [channel]. Ops are made when they are first needed.
+  std::unique_ptr<std::byte[]> op_memory_;
+  uint32_t ops_made_ = 0;
+  Op* free_ = nullptr;
+  Op* ready_ = nullptr;  // completions for the next poll, and flights that have some
+  Flight* telling_ = nullptr;
+  Recent recent_;
+  // By device, as it sees memory; one more to find out about memory of which it is not known whose it is, where there
+  // are several devices.
+  std::vector<RunCache> runs_;
+
+  std::atomic<uint32_t> users_{0}, polls_{0};
+  std::atomic<uint32_t> flights_{0}, chunk_flights_{0};
+  std::atomic<uint32_t> polls_seen_{0};  // by the thread that harvests
+  std::atomic<bool> any_done_{false};    // there is something in the lists of what is done
+
+  Mutex mutex_;
+  std::vector<std::unique_ptr<Lane>>
+      lanes_;  // a place for each device and direction; set under the mutex and [channel]
+  Op *done_first_ SLIPWAY_GUARDED_BY(mutex_) = nullptr, *done_last_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  Flight *landed_first_ SLIPWAY_GUARDED_BY(mutex_) = nullptr, *landed_last_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  bool untold_ SLIPWAY_GUARDED_BY(mutex_) = false;  // something was done since the core was woken
+  // The last event of each context whose stream pieces were to come after.
+  struct Order {
+    Context context;
+    Event event;
+  };
+  std::vector<Order> orders_;  // only under [channel]
+};
+
+}  // namespace slipway::cuda
+
+#endif  // SLIPWAY_PLUGINS_CUDA_QUEUE_H_

@@ -1,0 +1,181 @@
+// How pieces of a queue complete.
+#include <utility>
+
+#include "plugins/cuda/copiers.h"
+#include "plugins/cuda/instance.h"
+#include "plugins/cuda/queue.h"
+
+namespace slipway::cuda {
+
+void CudaQueue::Done(Op& op) {
+  op.next = nullptr;
+  (done_last_ != nullptr ? done_last_->next : done_first_) = &op;
+  done_last_ = &op;
+  untold_ = true;
+  any_done_.store(true);
+  if (op.status != SLIPWAY_OK) Count(owner_.counters().failed);
+}
+
+void CudaQueue::Unref(Op& op, Result result) {
+  if (result != kSuccess && op.status == SLIPWAY_OK) {
+    op.status = Driver::StatusOf(result);
+    op.native = result;
+  }
+  if (op.parts.load(std::memory_order_relaxed) == 1 || op.parts.fetch_sub(1, std::memory_order_acq_rel) == 1) Done(op);
+}
+
+// The flight is off its stream.
+void CudaQueue::Land(Flight* flight, Landing& landing) {
+  landing.any = true;
+  if (Chunk* const chunk = flight->chunk) {
+    chunk->result = flight->result;
+    chunk->next = landing.first;
+    landing.first = chunk;
+    flight->lane->GiveFlight(flight);
+    return;
+  }
+  flight->next = nullptr;
+  (landed_last_ != nullptr ? landed_last_->next : landed_first_) = flight;
+  landed_last_ = flight;
+  untold_ = true;
+  any_done_.store(true);
+}
+
+void CudaQueue::HarvestLocked(Landing& landing) {
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    while (lane != nullptr && lane->front() != nullptr) {
+      Flight* const flight = lane->front();
+      const Result r = driver_.EventQuery(flight->event);
+      if (r == kErrorNotReady) break;
+      if (r != kSuccess && flight->result == kSuccess) flight->result = r;
+      lane->PopFront();
+      const bool chunk = flight->chunk != nullptr && !flight->chunk->caller_copies;
+      flights_.fetch_sub(1);
+      if (chunk) chunk_flights_.fetch_sub(1);
+      owner_.copiers().Ended(chunk);
+      Land(flight, landing);
+    }
+  }
+}
+
+void CudaQueue::HandOver(const Landing& landing, bool wake) {
+  for (Chunk* chunk = landing.first; chunk != nullptr;) {
+    Chunk* const next = chunk->next;
+    owner_.copiers().Landed(*chunk, wake);
+    chunk = next;
+  }
+}
+
+bool CudaQueue::HarvestForOthers() {
+  if (flights_.load() == 0) return false;
+  // Who polls notices by itself, and sooner without company.
+  const uint32_t polls = polls_.load(std::memory_order_relaxed);
+  const bool polling = polls != polls_seen_.exchange(polls, std::memory_order_relaxed);
+  if (polling && chunk_flights_.load() == 0) return false;
+  Landing landing;
+  {
+    const ThreadGuard guard(driver_, owner_.home().context());
+    if (!mutex_.TryLock()) return false;
+    HarvestLocked(landing);
+    mutex_.Unlock();
+  }
+  if (!landing.any) return false;
+  Count(owner_.counters().harvested_by_threads);
+  HandOver(landing, true);
+  WakeIfDone();
+  return true;
+}
+
+// Completions of whole pieces come straight from where the pieces are listed.
+void CudaQueue::TellFlights(sdk::Completions& out) {
+  while (!out.full() && telling_ != nullptr) {
+    Flight& flight = *telling_;
+    const slipway_status status = Driver::StatusOf(flight.result);
+    if (status != SLIPWAY_OK && flight.told == 0) Count(owner_.counters().failed, flight.count);
+    for (; flight.told < flight.count && !out.full(); ++flight.told) {
+      const KernelPiece& piece = flight.pieces()[flight.told];
+      if ((piece.flags & KernelPiece::kPart) == 0) {
+        out.Put(piece.mark, status, status == SLIPWAY_OK ? piece.bytes : 0, flight.result);
+      } else {
+        MutexLock lock(mutex_);
+        Unref(*reinterpret_cast<Op*>(piece.mark), flight.result);
+      }
+    }
+    if (flight.told < flight.count) return;
+    telling_ = flight.next;
+    GiveBack(*flight.lane, &flight);
+  }
+}
+
+slipway_status CudaQueue::Poll(sdk::Completions& out) {
+  polls_.fetch_add(1, std::memory_order_relaxed);
+  Copiers& copiers = owner_.copiers();
+  if (ready_ == nullptr && telling_ == nullptr && !any_done_.load()) {
+    // While chunks fly, a thread looks at the streams: two would only be in each other's way.
+    if (flights_.load() > 0 && (chunk_flights_.load() == 0 || !copiers.watching())) {
+      Landing landing;
+      {
+        const ThreadGuard guard(driver_, owner_.home().context());
+        MutexLock lock(mutex_);
+        HarvestLocked(landing);
+      }
+      HandOver(landing, false);
+    }
+    copiers.Help(*this);
+  }
+  if (any_done_.load() && ready_ == nullptr && telling_ == nullptr) {
+    MutexLock lock(mutex_);
+    telling_ = std::exchange(landed_first_, nullptr);
+    ready_ = std::exchange(done_first_, nullptr);
+    landed_last_ = nullptr;
+    done_last_ = nullptr;
+    untold_ = false;
+    any_done_.store(false);
+  }
+  TellFlights(out);
+  while (!out.full() && ready_ != nullptr) {
+    Op* const op = ready_;
+    ready_ = op->next;
+    out.Put(op->token, op->status, op->status == SLIPWAY_OK ? op->length : 0, op->native);
+    GiveOp(op);
+  }
+  return SLIPWAY_OK;
+}
+
+void CudaQueue::WakeIfDone() {
+  {
+    MutexLock lock(mutex_);
+    if (!untold_) return;
+    untold_ = false;
+  }
+  owner_.host().Wake(cookie_);
+}
+
+// ---- flights -----------------------------------------------------------------------------------------------------
+
+Flight* CudaQueue::TakeFlight(Lane& lane) {
+  MutexLock lock(mutex_);
+  return lane.TakeFlight(true);
+}
+void CudaQueue::GiveBack(Lane& lane, Flight* flight) {
+  MutexLock lock(mutex_);
+  lane.GiveFlight(flight);
+}
+void CudaQueue::Push(Lane& lane, Flight* flight) {
+  const bool chunk = flight->chunk != nullptr && !flight->chunk->caller_copies;
+  MutexLock lock(mutex_);
+  lane.Push(flight);
+  flights_.fetch_add(1);
+  if (chunk) chunk_flights_.fetch_add(1);
+}
+
+void CudaQueue::PartsDone(const Chunk& chunk) {
+  MutexLock lock(mutex_);
+  for (uint32_t i = 0; i < chunk.part_count; ++i) Unref(*chunk.parts[i].op, chunk.result);
+}
+void CudaQueue::PlainDone(Op& op, Result result) {
+  MutexLock lock(mutex_);
+  Unref(op, result);
+}
+
+}  // namespace slipway::cuda

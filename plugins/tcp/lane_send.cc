@@ -1,0 +1,292 @@
+// The sending half of a lane: the queue, and whoever empties it into the socket.
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "plugins/tcp/lane.h"
+#include "plugins/tcp/peer.h"
+#include "plugins/tcp/transport.h"
+
+namespace slipway::tcp {
+namespace {
+
+constexpr size_t kFramesPerCall = 32;
+// More in one call would hold the lane's other senders up for longer than a system call is worth.
+constexpr uint64_t kBytesPerCall = 1 << 20;
+
+}  // namespace
+
+// What one system call sends. The headers are made anew for every call, so a request needs no room for one.
+struct Lane::Batch {
+  iovec iov[2 * kFramesPerCall + 1];
+  uint8_t headers[kFramesPerCall][kHeaderBytes];
+  size_t parts = 0, frames = 0;
+  uint64_t bytes = 0;
+  bool body_follows = false;      // the last frame's body goes through the pipe, in the next call
+  bool left_to_loop = false;      // the next frame's does, which is not this thread's to do
+  const uint8_t* body = nullptr;  // instead of the above: a body to be spliced, body_bytes of it
+  uint64_t body_bytes = 0;
+
+  uint8_t* NextHeader() { return headers[frames++]; }
+  void Add(const void* data, uint64_t n) {
+    iov[parts++] = {const_cast<void*>(data), static_cast<size_t>(n)};
+    bytes += n;
+  }
+};
+
+bool Lane::Enqueue(const Request& request, bool* ended) {
+  MutexLock lock(mutex_);
+  *ended = ended_;
+  if (ended_ || tail_ - head_ > mask_) return false;
+  if (head_ == tail_) progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
+  At(tail_++) = request;
+  queued_bytes_.fetch_add(request.length, std::memory_order_relaxed);
+  return true;
+}
+
+void Lane::Send(uint64_t budget, bool on_loop) {
+  wanted_.store(true);
+  // Whoever finds the right to send taken leaves `wanted_` for its holder, who looks at it after giving it back.
+  while (wanted_.load() && !sending_.exchange(true)) {
+    wanted_.store(false);
+    SendResult r;
+    while ((r = SendSome(&budget, on_loop)) == SendResult::kMore) {
+    }
+    sending_.store(false);
+    if (r == SendResult::kBudget) return loop_->Schedule(this);
+  }
+}
+
+Frame Lane::FrameOf(uint64_t index) const {
+  const Request& r = At(index);
+  Frame f;
+  f.op = r.write ? Op::kWrite : Op::kRead;
+  f.id = index;
+  f.registration = r.registration;
+  f.key = r.key;
+  f.offset = r.offset;
+  f.length = r.length;
+  return f;
+}
+
+uint64_t Lane::handed_out() const { return std::max(in_call_, sent_ + (sent_part_ != 0 ? 1 : 0)); }
+
+void Lane::GatherControl(Batch* batch) {
+  if (control_begin_ == control_end_ && sent_part_ == 0) {
+    control_begin_ = control_end_ = ping_end_ = 0;
+    const auto put = [this](Op op, uint64_t id) SLIPWAY_REQUIRES(mutex_) {
+      Frame f;
+      f.op = op;
+      f.id = id;
+      EncodeHeader(f, control_ + control_end_);
+      control_end_ += kHeaderBytes;
+    };
+    if (std::exchange(done_wanted_, false)) put(Op::kReadDone, done_id_);
+    if (std::exchange(ping_wanted_, false)) {
+      put(Op::kPing, 0);
+      ping_end_ = control_end_;
+      ping_out_ = true;
+      ping_after_ = sent_;
+    }
+  }
+  if (control_begin_ != control_end_) batch->Add(control_ + control_begin_, control_end_ - control_begin_);
+}
+
+void Lane::Gather(Batch* batch, uint64_t budget, bool on_loop) {
+  const uint64_t limit = std::min(budget, kBytesPerCall);
+  const uint64_t splice_bytes =
+      splicing_.load(std::memory_order_relaxed) ? instance_->config().splice_bytes : ~uint64_t{0};
+  GatherControl(batch);
+  uint64_t index = sent_;
+  uint64_t part = sent_part_;
+  for (; index < tail_ && index - head_ < window_ && batch->frames < kFramesPerCall && batch->bytes < limit; ++index) {
+    Request& r = At(index);
+    if (part == 0) {
+      if (r.completed) r.skipped = true;
+      r.spliced = r.write && r.length >= splice_bytes;
+    }
+    if (r.skipped) continue;
+    if (r.spliced && !on_loop) {
+      batch->left_to_loop = true;
+      break;
+    }
+    if (part < kHeaderBytes) {
+      uint8_t* header = batch->NextHeader();
+      EncodeHeader(FrameOf(index), header);
+      batch->Add(header + part, kHeaderBytes - part);
+      part = kHeaderBytes;
+      batch->body_follows = r.spliced;
+    } else if (r.spliced) {
+      batch->body = r.local + (part - kHeaderBytes);
+      batch->body_bytes = r.length - (part - kHeaderBytes);
+    }
+    if (r.spliced) {
+      ++index;
+      break;
+    }
+    if (r.write) {
+      const uint64_t from = part - kHeaderBytes;
+      batch->Add(r.local + from, std::min(r.length - from, limit > batch->bytes ? limit - batch->bytes : 1));
+    }
+    part = 0;
+  }
+  in_call_ = index;
+}
+
+void Lane::Advance(uint64_t sent, WakeSet* wakes) {
+  const uint64_t control = std::min<uint64_t>(control_end_ - control_begin_, sent);
+  control_begin_ += static_cast<uint32_t>(control);
+  sent -= control;
+  while (sent_ < in_call_) {
+    Request& r = At(sent_);
+    if (!r.skipped) {
+      const uint64_t total = kHeaderBytes + (r.write ? r.length : 0);
+      const uint64_t n = std::min(sent, total - sent_part_);
+      sent -= n;
+      sent_part_ += n;
+      if (sent_part_ < total) break;
+    }
+    sent_part_ = 0;
+    ++sent_;
+  }
+  // Canceled while they were with the kernel, which then took nothing of them.
+  for (uint64_t i = sent_ + (sent_part_ != 0 ? 1 : 0); i < in_call_; ++i) {
+    Request& r = At(i);
+    if (r.canceled && !r.completed) Complete(&r, SLIPWAY_E_CANCELED, wakes);
+    if (r.completed) r.skipped = true;
+  }
+  in_call_ = 0;
+  SkipCanceled(wakes);
+}
+
+Lane::SendResult Lane::SendSome(uint64_t* budget, bool on_loop) {
+  Batch batch;
+  {
+    MutexLock lock(mutex_);
+    if (ended_ || window_ == 0) return SendResult::kNothing;
+    if (*budget == 0) {
+      const bool more =
+          ping_wanted_ || done_wanted_ || control_begin_ != control_end_ || (sent_ < tail_ && sent_ - head_ < window_);
+      return more ? SendResult::kBudget : SendResult::kNothing;
+    }
+    Gather(&batch, *budget, on_loop);
+    if (batch.parts == 0 && batch.body == nullptr) {
+      WakeSet none;
+      Advance(0, &none);  // past skipped requests, whose completions are queued
+      return batch.left_to_loop ? SendResult::kBudget : SendResult::kNothing;
+    }
+  }
+  if (batch.body != nullptr) return SpliceBody(batch, budget);
+  msghdr message{};
+  message.msg_iov = batch.iov;
+  message.msg_iovlen = batch.parts;
+  ssize_t n;
+  do {
+    n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (batch.body_follows ? MSG_MORE : 0));
+  } while (n < 0 && errno == EINTR);
+  const int error = n < 0 ? errno : 0;
+  const uint64_t sent = n > 0 ? static_cast<uint64_t>(n) : 0;
+  *budget -= std::min(*budget, sent);
+  return Sent(sent, batch.bytes, error);
+}
+
+Lane::SendResult Lane::SpliceBody(const Batch& batch, uint64_t* budget) {
+  int error = 0;
+  const uint64_t wanted = std::min(batch.body_bytes, kBytesPerCall);
+  const uint64_t sent = pipe_.Send(socket_.fd(), batch.body, wanted, &error);
+  instance_->stats().Add(Counter::bytes_spliced, sent);
+  *budget -= std::min(*budget, sent);
+  const bool refused = error != 0 && error != EAGAIN && error != EPIPE && error != ECONNRESET && pipe_.held() == 0;
+  const SendResult result = Sent(sent, wanted, error);
+  if (!refused || result != SendResult::kWouldBlock) return result;
+  // Memory whose pages cannot be lent, such as a device's: it is copied, and so is all that follows.
+  instance_->stats().Add(Counter::splice_refused);
+  splicing_.store(false, std::memory_order_relaxed);
+  MutexLock lock(mutex_);
+  At(sent_).spliced = false;
+  return SendResult::kMore;
+}
+
+// After a system call that sent so much.
+Lane::SendResult Lane::Sent(uint64_t sent, uint64_t wanted, int error) {
+  instance_->stats().Add(Counter::send_calls);
+  if (sent != 0) progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
+  WakeSet wakes;
+  bool answered_early;
+  {
+    MutexLock lock(mutex_);
+    Advance(sent, &wakes);
+    answered_early = received_ > sent_;
+  }
+  instance_->Wake(&wakes);
+  if (answered_early) {
+    peer_->Fail(SLIPWAY_E_PROTOCOL, "the peer answered a request before it had all of it", 0);
+    return SendResult::kNothing;
+  }
+  if (error != 0 && error != EAGAIN && error != EWOULDBLOCK) {
+    // What the peer said last may still be in the socket: let the io thread read it before it ends the lane.
+    return SendResult::kWouldBlock;
+  }
+  return sent < wanted ? SendResult::kWouldBlock : SendResult::kMore;
+}
+
+bool Lane::Cancel(const TcpChannel* channel, uint64_t token, WakeSet* wakes) {
+  MutexLock lock(mutex_);
+  for (uint64_t i = head_; i < tail_; ++i) {
+    Request& r = At(i);
+    if (r.channel != channel || r.token != token || r.completed) continue;
+    r.canceled = true;
+    const bool sent = i < handed_out();
+    const bool arriving = i == received_ && body_busy_;
+    if (!sent || (!r.write && !arriving && !r.answered)) {
+      Complete(&r, SLIPWAY_E_CANCELED, wakes);
+    } else if (r.write && cancel_deadline_ns_ == 0) {
+      // Its bytes are on their way and end with the answer, or with the lane.
+      cancel_deadline_ns_ = instance_->host().NowNs() + uint64_t{instance_->config().peer_timeout_ms} * 1'000'000;
+    }
+    return true;
+  }
+  return false;
+}
+
+void Lane::Complete(Request* r, slipway_status status, WakeSet* wakes) {
+  r->completed = true;
+  const bool ok = status == SLIPWAY_OK;
+  Stats& stats = instance_->stats();
+  if (ok) {
+    stats.Add(r->write ? Counter::writes_completed : Counter::reads_completed);
+    stats.Add(r->write ? Counter::bytes_written : Counter::bytes_read, r->length);
+  } else {
+    stats.Add(status == SLIPWAY_E_CANCELED ? Counter::slices_canceled : Counter::slices_failed);
+  }
+  r->remote->Unuse();
+  if (r->mr != nullptr) r->mr->Unuse();
+  r->channel->Push(r->token, status, ok ? r->length : 0, 0, wakes);
+}
+
+void Lane::SkipCanceled(WakeSet* wakes) {
+  while (received_ < handed_out() && At(received_).skipped) ++received_;
+  PopAnswered(wakes);
+}
+
+bool Lane::CancelOverdue(uint64_t now_ns) {
+  if (cancel_deadline_ns_ == 0) return false;
+  for (uint64_t i = head_; i < tail_; ++i) {
+    if (At(i).canceled && !At(i).completed) return now_ns > cancel_deadline_ns_;
+  }
+  cancel_deadline_ns_ = 0;
+  return false;
+}
+
+void Lane::PopAnswered(WakeSet* wakes) {
+  while (head_ < received_ && head_ < sent_) {
+    Request& r = At(head_++);
+    if (!r.completed) Complete(&r, r.status, wakes);
+    queued_bytes_.fetch_sub(r.length, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace slipway::tcp

@@ -1,0 +1,35 @@
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "tests/fuzz/config/targets.h"
+
+namespace slipway {
+namespace {
+
+using Target = void (*)(const uint8_t* data, size_t size);
+
+size_t RunAll(const std::string& folder, Target target) {
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(SLIPWAY_CORPUS_DIR) + "/" + folder)) {
+    SCOPED_TRACE(entry.path());
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    // A copy of exactly the size, so that reading past the end is seen.
+    const std::vector<uint8_t> data(text.begin(), text.end());
+    target(data.data(), data.size());
+    ++files;
+  }
+  return files;
+}
+
+TEST(Corpus, OfTheReaderRuns) { EXPECT_GT(RunAll("parse", FuzzParse), 10u); }
+TEST(Corpus, OfTheSchemaCheckRuns) { EXPECT_GT(RunAll("schema", FuzzSchema), 5u); }
+
+}  // namespace
+}  // namespace slipway

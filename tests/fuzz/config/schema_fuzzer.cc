@@ -1,0 +1,6 @@
+#include "tests/fuzz/config/targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  slipway::FuzzSchema(data, size);
+  return 0;
+}

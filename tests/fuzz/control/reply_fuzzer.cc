@@ -1,0 +1,6 @@
+#include "tests/fuzz/control/targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  slipway::FuzzReply(data, size);
+  return 0;
+}

@@ -1,0 +1,85 @@
+// What finding and removing a registration costs with many of them, without any plugin's own cost. Run it by hand on a
+// quiet machine: ledger_benchmark --benchmark_repetitions=5.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/memory/ledger.h"
+
+namespace slipway {
+namespace {
+
+class NoCostRegistrar final : public Registrar {
+ public:
+  Result<slipway_mr*> RegisterMemory(const slipway_range&) override {
+    return reinterpret_cast<slipway_mr*>(&only_);  // a handle is never looked into
+  }
+  Status DeregisterMemory(slipway_mr*) override { return {}; }
+
+ private:
+  char only_ = 0;
+};
+
+constexpr uint64_t kBytes = 4096, kStride = 2 * kBytes;
+constexpr uintptr_t kFirst = uintptr_t{1} << 40;  // nothing is there, and nothing looks
+
+// A ledger with `count` registrations, no two of which touch.
+struct Filled {
+  explicit Filled(int64_t count) : budget(0, 0), ledger(registrar, {}, budget, counters) {
+    for (int64_t i = 0; i < count; ++i)
+      all.push_back(
+          *ledger.Register(reinterpret_cast<void*>(At(i)), kBytes, SLIPWAY_ACCESS_LOCAL_READ, SLIPWAY_MEM_HOST));
+  }
+  ~Filled() { ledger.Abandon(); }
+  static uintptr_t At(int64_t i) { return kFirst + static_cast<uintptr_t>(i) * kStride; }
+
+  NoCostRegistrar registrar;
+  PinBudget budget;
+  Counters counters;
+  Ledger ledger;
+  std::vector<std::vector<Registration*>> all;
+};
+
+// Places far apart, so that a lookup finds nothing of the one before in the caches' nearest lines.
+int64_t Next(int64_t at, int64_t count) { return (at + 7919) % count; }
+
+void Find(benchmark::State& state) {
+  Filled filled(state.range(0));
+  int64_t at = 0;
+  for (auto _ : state) {
+    at = Next(at, state.range(0));
+    benchmark::DoNotOptimize(filled.ledger.CoverAt(Filled::At(at), kBytes, SLIPWAY_ACCESS_LOCAL_READ));
+  }
+}
+BENCHMARK(Find)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
+
+void FindWithLease(benchmark::State& state) {
+  Filled filled(state.range(0));
+  int64_t at = 0;
+  for (auto _ : state) {
+    at = Next(at, state.range(0));
+    LocalCover cover = filled.ledger.CoverWithLease(Filled::At(at), kBytes, SLIPWAY_ACCESS_LOCAL_READ);
+    filled.ledger.ReturnLease(static_cast<Registration*>(cover.registration));
+  }
+}
+BENCHMARK(FindWithLease)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
+
+void RemoveAndAddOne(benchmark::State& state) {
+  Filled filled(state.range(0));
+  int64_t at = 0;
+  for (auto _ : state) {
+    at = Next(at, state.range(0));
+    std::vector<Registration*>& one = filled.all[static_cast<size_t>(at)];
+    if (!filled.ledger.Deregister(one, 0).ok()) state.SkipWithError("not deregistered");
+    auto again = filled.ledger.Register(reinterpret_cast<void*>(Filled::At(at)), kBytes, SLIPWAY_ACCESS_LOCAL_READ,
+                                        SLIPWAY_MEM_HOST);
+    one = std::move(*again);
+  }
+}
+BENCHMARK(RemoveAndAddOne)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
+
+}  // namespace
+}  // namespace slipway
+
+BENCHMARK_MAIN();

@@ -1,0 +1,4 @@
+// No mutant: what every case must pass.
+#include "tests/mutants/mutant.h"
+
+SLIPWAY_MUTANT(GoodTransport())

@@ -1,0 +1,314 @@
+// What copying device memory costs: the memory provider by itself and the whole engine, beside raw copies from pinned
+// memory in the same run. tools/bench/gpu_table builds it and runs it; needs a device.
+//
+// Every case is measured in rounds, raw, provider and engine in turn; a ratio is that of the medians of their times.
+// Every byte that a case moved is compared.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "slipway/engine.hpp"
+#include "tools/bench/cuda_bench.h"
+
+namespace slipway::bench {
+namespace {
+
+using Json = nlohmann::json;
+using Body = std::function<void()>;
+
+constexpr uint64_t kKiB = 1 << 10, kMiB = 1 << 20;
+constexpr uint64_t kDeviceBytes = uint64_t{1} << 30;
+
+struct Settings {
+  std::string plugins = "build/gcc/lib/slipway/plugins", config = "configs/gpu.json", only;
+  uint32_t rounds = 9;
+  bool json = false;
+};
+
+template <typename T>
+T Must(Result<T> result, const char* what) {
+  if (result.ok()) return std::move(*result);
+  std::fprintf(stderr, "%s: %s\n", what, result.status().message().c_str());
+  std::exit(1);
+}
+void Must(const Status& status, const char* what) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s: %s\n", what, status.message().c_str());
+  std::exit(1);
+}
+
+// An engine that copies between device memory and a segment of host memory in this process.
+class Target {
+ public:
+  Target(const Settings& settings, const std::string& pin_policy) {
+    std::ifstream file(settings.config);
+    Json json = Json::parse(file, nullptr, false);
+    if (json.is_discarded()) {
+      std::fprintf(stderr, "%s cannot be read\n", settings.config.c_str());
+      std::exit(1);
+    }
+    json["plugin_path"] = {settings.plugins};
+    json["memory"]["pin_policy"] = pin_policy;
+    json["memory_providers"][0]["required"] = true;
+    engine_ = Must(Engine::FromJson(json.dump()), "the engine");
+  }
+
+  const Engine& engine() const { return engine_; }
+  // As an application does with memory that it will use again and again.
+  void Declare(char* memory, uint64_t bytes) const { Must(engine_.Declare(memory, bytes), "declare"); }
+  uint64_t Pinned() const {
+    return Json::parse(Must(engine_.Describe(), "describe"))["memory"].value("pinned_bytes", uint64_t{0});
+  }
+
+ private:
+  Engine engine_;
+};
+
+// Host memory as a segment of an engine's own.
+class Offered {
+ public:
+  Offered(const Target& target, const HostMemory& memory) : engine_(target.engine()), data_(memory.data()) {
+    const slipway_span span = {memory.data(), memory.size()};
+    Must(engine_.Publish("host", {&span, 1}), "publish");
+    segment_ = Must(engine_.Open("/host"), "open");
+  }
+  ~Offered() {
+    segment_ = Segment();
+    Must(engine_.Withdraw("host"), "withdraw");
+  }
+  Offered(const Offered&) = delete;
+  Offered& operator=(const Offered&) = delete;
+
+  // The same pieces as the provider gets, as one batch.
+  std::vector<Request> Requests(const std::vector<slipway_copy>& pieces) const {
+    std::vector<Request> requests;
+    for (const slipway_copy& c : pieces) {
+      const bool down = c.src_kind == SLIPWAY_MEM_CUDA;
+      const char* const host = static_cast<const char*>(down ? c.dst : c.src);
+      const auto offset = static_cast<uint64_t>(host - data_);
+      requests.push_back(down ? WriteRequest(segment_, offset, c.src, c.length)
+                              : ReadRequest(segment_, offset, c.dst, c.length));
+    }
+    return requests;
+  }
+  void Run(const std::vector<Request>& requests) const {
+    Batch batch = Must(engine_.Submit(requests), "submit");
+    Status status = batch.Wait();
+    while (status.code() == SLIPWAY_IN_PROGRESS) status = batch.Wait();
+    Must(status, "a transfer");
+  }
+
+ private:
+  const Engine& engine_;
+  const char* const data_;
+  Segment segment_;
+};
+
+struct Row {
+  std::string name;
+  double raw_per_s = 0, provider_per_s = 0, engine_per_s = 0, provider_ratio = 0, engine_ratio = 0, target = 0;
+};
+
+class Table {
+ public:
+  explicit Table(const Settings& settings)
+      : settings_(settings),
+        provider_(settings.plugins + "/libslipway-cuda.so", "{}"),
+        pinning_(settings, "whole-region"),
+        unpinned_(settings, "off"),
+        device_(raw_.Alloc(kDeviceBytes)) {
+    for (const Target* target : {&pinning_, &unpinned_}) target->Declare(device_, kDeviceBytes);
+  }
+
+  void Run();
+  void PrintJson() const;
+  bool verified() const { return verified_; }
+
+ private:
+  bool Wanted(const std::string& name) const { return name.find(settings_.only) != std::string::npos; }
+  void Add(const std::string& name, uint64_t bytes, const Body& raw, const Body& provider, const Body& engine,
+           double target);
+  void Check(const std::string& name, bool same) {
+    verified_ = verified_ && same;
+    if (!same) std::fprintf(stderr, "%s: the bytes are wrong\n", name.c_str());
+  }
+  void Whole(uint64_t bytes, bool pinned, double target_down, double target_up);
+  void Scattered(uint32_t count, uint64_t block, double target);
+  void Latency(bool pinned);
+
+  const Settings settings_;
+  Raw raw_;
+  Provider provider_;
+  Target pinning_, unpinned_;
+  char* const device_;
+  std::vector<Row> rows_;
+  bool verified_ = true;
+};
+
+void Table::Add(const std::string& name, uint64_t bytes, const Body& raw, const Body& provider, const Body& engine,
+                double target) {
+  std::vector<double> raw_s, provider_s, engine_s;
+  for (uint32_t i = 0; i < settings_.rounds + 2; ++i) {
+    const double a = Seconds(raw), b = Seconds(provider), c = Seconds(engine);
+    if (i < 2) continue;  // first touches
+    raw_s.push_back(a);
+    provider_s.push_back(b);
+    engine_s.push_back(c);
+  }
+  const double a = Median(raw_s), b = Median(provider_s), c = Median(engine_s);
+  const auto amount = static_cast<double>(bytes);
+  rows_.push_back({name, amount / a, amount / b, amount / c, a / b, a / c, target});
+  if (settings_.json) return;
+  const auto verdict = [&](double ratio) { return target == 0 ? "" : ratio >= target ? "ok" : "BELOW"; };
+  std::printf("%-40s %7.2f %7.2f %7.2f %7.3f %-5s %7.3f %-5s", name.c_str(), amount / a / 1e9, amount / b / 1e9,
+              amount / c / 1e9, a / b, verdict(a / b), a / c, verdict(a / c));
+  std::printf(target == 0 ? "\n" : " %6.2f\n", target);
+  std::fflush(stdout);
+}
+
+void Table::Whole(uint64_t bytes, bool pinned, double target_down, double target_up) {
+  const std::string what =
+      std::to_string(bytes / kMiB) + " MiB, " + (pinned ? "pinned" : "nothing pinned but the ring");
+  if (!Wanted(what)) return;
+  // The engine pins its own segment, if it may.
+  HostMemory reference(bytes, false), host(bytes, false), segment(bytes, false);
+  const RawPin reference_pin(raw_, reference);
+  const ProviderPin pin(provider_, host, pinned);
+  const Offered offered(pinned ? pinning_ : unpinned_, segment);
+  const std::vector<slipway_copy> down = {Down(host.data(), device_, bytes)}, up = {Up(device_, host.data(), bytes)};
+  const std::vector<Request> write = offered.Requests({Down(segment.data(), device_, bytes)}),
+                             read = offered.Requests({Up(device_, segment.data(), bytes)});
+  FillPattern(reference.data(), bytes, bytes);
+  raw_.Copy(device_, reference.data(), bytes);
+  Add(
+      "device to host, " + what, bytes, [&] { raw_.Copy(reference.data(), device_, bytes); },
+      [&] { provider_.Copy(down); }, [&] { offered.Run(write); }, target_down);
+  const auto same = [&](const HostMemory& m) { return std::memcmp(m.data(), reference.data(), bytes) == 0; };
+  Check("device to host, " + what, same(host) && same(segment));
+  FillPattern(host.data(), bytes, bytes + 1);
+  std::memcpy(segment.data(), host.data(), bytes);
+  Add(
+      "host to device, " + what, bytes, [&] { raw_.Copy(device_ + bytes, reference.data(), bytes); },
+      [&] { provider_.Copy(up); }, [&] { offered.Run(read); }, target_up);
+  raw_.Copy(reference.data(), device_, bytes);
+  Check("host to device, " + what, same(host));
+}
+
+void Table::Scattered(uint32_t count, uint64_t block, double target) {
+  const uint64_t bytes = count * block;
+  const std::string what = std::to_string(count) + " x " + std::to_string(block / kKiB) + " KiB";
+  if (!Wanted(what)) return;
+  HostMemory reference(bytes, false), host(bytes, false), segment(bytes, false);
+  const RawPin reference_pin(raw_, reference);
+  const ProviderPin pin(provider_, host, true);
+  const Offered offered(pinning_, segment);
+  const std::vector<uint32_t> here = Shuffled(count, 5), there = Shuffled(count, 6);
+  std::vector<slipway_copy> up, down, engine_up, engine_down;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t at = here[i] * block;
+    char* const d = device_ + 2 * there[i] * block;  // every second block
+    up.push_back(Up(d, host.data() + at, block));
+    down.push_back(Down(host.data() + at, d, block));
+    up.back().token = down.back().token = i;
+    engine_up.push_back(Up(d, segment.data() + at, block));
+    engine_down.push_back(Down(segment.data() + at, d, block));
+  }
+  const std::vector<Request> write = offered.Requests(engine_down), read = offered.Requests(engine_up);
+  FillPattern(host.data(), bytes, bytes);
+  HostMemory expected(bytes, false);
+  std::memcpy(expected.data(), host.data(), bytes);
+  std::memcpy(segment.data(), host.data(), bytes);
+  Add(
+      "host to device, " + what, bytes, [&] { raw_.Copy(device_ + kDeviceBytes / 2, reference.data(), bytes); },
+      [&] { provider_.Copy(up); }, [&] { offered.Run(read); }, target);
+  provider_.Copy(up);
+  std::memset(host.data(), 0, bytes);
+  std::memset(segment.data(), 0, bytes);
+  Add(
+      "device to host, " + what, bytes, [&] { raw_.Copy(reference.data(), device_, bytes); },
+      [&] { provider_.Copy(down); }, [&] { offered.Run(write); }, target);
+  Check(what, std::memcmp(host.data(), expected.data(), bytes) == 0 &&
+                  std::memcmp(segment.data(), expected.data(), bytes) == 0);
+}
+
+void Table::Latency(bool pinned) {
+  constexpr uint32_t kTimes = 1000;
+  constexpr uint64_t kBytes = 4096;
+  const std::string what = std::string("4 KiB, one at a time, ") + (pinned ? "pinned" : "nothing pinned but the ring");
+  if (!Wanted(what)) return;
+  HostMemory reference(kBytes, false), host(kBytes, false), segment(kBytes, false);
+  const RawPin reference_pin(raw_, reference);
+  const ProviderPin pin(provider_, host, pinned);
+  const Offered offered(pinned ? pinning_ : unpinned_, segment);
+  const auto times = [](const Body& once) {
+    return [once] {
+      for (uint32_t i = 0; i < kTimes; ++i) once();
+    };
+  };
+  for (const bool down : {true, false}) {
+    const std::vector<slipway_copy> piece = {down ? Down(host.data(), device_, kBytes)
+                                                  : Up(device_, host.data(), kBytes)};
+    const std::vector<Request> request =
+        offered.Requests({down ? Down(segment.data(), device_, kBytes) : Up(device_, segment.data(), kBytes)});
+    Add((down ? "device to host, " : "host to device, ") + what, kTimes * kBytes, times([&] {
+          down ? raw_.Copy(reference.data(), device_, kBytes) : raw_.Copy(device_, reference.data(), kBytes);
+        }),
+        times([&] { provider_.Copy(piece); }), times([&] { offered.Run(request); }), 1 / 1.3);
+    const Row& row = rows_.back();
+    if (settings_.json) continue;
+    const auto us = [](double per_s) { return static_cast<double>(kBytes) / per_s * 1e6; };
+    std::printf("  raw %.2f us, provider %.2f us, engine %.2f us\n", us(row.raw_per_s), us(row.provider_per_s),
+                us(row.engine_per_s));
+  }
+}
+
+void Table::Run() {
+  if (!settings_.json) {
+    std::printf("%s\n%-40s %7s %7s %7s %-13s %-13s %6s\n", raw_.device_name().c_str(), "GB/s, and ratios to raw", "raw",
+                "prov.", "engine", "  provider", "  engine", "target");
+  }
+  for (const uint64_t mib : {64, 256, 512}) Whole(mib * kMiB, true, 0.97, 0.97);
+  for (const uint64_t mib : {64, 256, 512}) Whole(mib * kMiB, false, 0.88, 0.80);
+  Scattered(4096, 64 * kKiB, 0.92);
+  Scattered(16384, 16 * kKiB, 0.92);
+  Scattered(65536, 4 * kKiB, 0.90);
+  for (const bool pinned : {true, false}) Latency(pinned);
+}
+
+void Table::PrintJson() const {
+  if (!settings_.json) return;
+  Json rows = Json::array();
+  for (const Row& r : rows_) {
+    rows.push_back({{"case", r.name},
+                    {"raw", r.raw_per_s},
+                    {"provider", r.provider_per_s},
+                    {"engine", r.engine_per_s},
+                    {"provider_ratio", r.provider_ratio},
+                    {"engine_ratio", r.engine_ratio},
+                    {"target", r.target}});
+  }
+  std::printf("%s\n", Json{{"device", raw_.device_name()}, {"rows", rows}}.dump(2).c_str());
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Measures copies of device memory, by the provider and through the engine.", "slipway-gpu-table");
+  Settings settings;
+  app.add_option("--plugins", settings.plugins, "Folder of the plugins");
+  app.add_option("--config", settings.config, "The engine's configuration file");
+  app.add_option("--only", settings.only, "Cases whose name has this in it");
+  app.add_option("--rounds", settings.rounds, "Of each case")->check(CLI::Range(1, 1000));
+  app.add_flag("--json", settings.json, "Print one JSON object");
+  CLI11_PARSE(app, argc, argv);
+  Table table(settings);
+  table.Run();
+  table.PrintJson();
+  return table.verified() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace slipway::bench
+
+int main(int argc, char** argv) { return slipway::bench::Main(argc, argv); }

@@ -1,0 +1,34 @@
+#include "tools/slipway/bench/interrupt.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <initializer_list>
+
+namespace slipway::cli::bench {
+namespace {
+
+// A signal handler reaches nothing but what is static.
+volatile sig_atomic_t noted_signal = 0;
+
+void Note(int number) { noted_signal = number; }
+
+}  // namespace
+
+void NoteInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = Note;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART: waits end
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+}
+
+bool Interrupted() { return noted_signal != 0; }
+
+void EndAsInterrupted() {
+  const int number = noted_signal;
+  signal(number, SIG_DFL);
+  raise(number);
+  _exit(128 + number);
+}
+
+}  // namespace slipway::cli::bench
