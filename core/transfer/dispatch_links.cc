@@ -102,14 +102,20 @@ void Dispatcher::LookAtConnecting(Link* link, uint64_t now_ns) {
   FailLink(link, FromPlugin(status < 0 ? status : SLIPWAY_E_INTERNAL, error, transport->name()), now_ns);
 }
 
-// What the transport has to say about its peer after a slice failed with `status`.
-Status Dispatcher::PeerStatus(Link* link, slipway_status status) {
+// What the transport has to say about its peer after a slice failed with `status`. Where the device under that slice
+// failed and the peer can be used all the same, others of the instance's devices live: the slice alone is concerned.
+// Where it cannot be asked now, the next slice that fails so asks again.
+Status Dispatcher::PeerStatus(Link* link, slipway_status status, BlastRadius* radius) {
   Transport* transport = link->transport;
   slipway_error error = EmptyError();
-  if (BlastRadiusOf(status) == BlastRadius::kPeer && link->peer != nullptr && transport->control_mutex().TryLock()) {
-    (void)transport->table().peer_ready(link->peer, &error);
+  slipway_status ready = SLIPWAY_OK;
+  *radius = BlastRadiusOf(status);
+  const bool told = *radius == BlastRadius::kPeer || status == SLIPWAY_E_DEVICE;
+  if (told && link->peer != nullptr && transport->control_mutex().TryLock()) {
+    ready = transport->table().peer_ready(link->peer, &error);
     transport->control_mutex().Unlock();
   }
+  if (status == SLIPWAY_E_DEVICE && ready == SLIPWAY_OK) *radius = BlastRadius::kOperation;
   return FromPlugin(status, error, transport->name());
 }
 

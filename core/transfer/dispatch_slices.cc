@@ -280,7 +280,9 @@ void Dispatcher::OnCompletion(Lane* lane, const slipway_completion& completion, 
     return FailSlice(slice, Status(SLIPWAY_E_IO, lane->transport->name() + ": completed fewer bytes than asked"),
                      now_ns);
   }
-  FailSlice(slice, PeerStatus(slice->link, status), now_ns);
+  BlastRadius radius;
+  const Status why = PeerStatus(slice->link, status, &radius);
+  FailSlice(slice, why, radius, now_ns);
 }
 
 void Dispatcher::FinishSlice(Slice* slice) {
@@ -293,10 +295,9 @@ void Dispatcher::FinishSlice(Slice* slice) {
 }
 
 // The slice is not with its transport (any more). Its bytes go to the next transport, or the request fails.
-void Dispatcher::FailSlice(Slice* slice, const Status& why, uint64_t now_ns) {
+void Dispatcher::FailSlice(Slice* slice, const Status& why, BlastRadius radius, uint64_t now_ns) {
   Link* link = slice->link;
   RequestState* request = slice->request;
-  const BlastRadius radius = BlastRadiusOf(why.code());
   const bool refused = why.code() == SLIPWAY_E_ACCESS || why.code() == SLIPWAY_E_STALE_REMOTE;
   if (request->failure == SLIPWAY_OK) {
     WorkItem* item = NewItem();

@@ -18,6 +18,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/status_name.h"
 #include "core/memory/copier.h"
 #include "core/memory/host_copier.h"
 #include "core/memory/pin_cache.h"
@@ -225,7 +226,7 @@ class Dispatcher {
   bool TakeDown(Link* link) SLIPWAY_REQUIRES(mutex_);
   bool ReleaseRemotes(SegmentRoute* route) SLIPWAY_REQUIRES(mutex_);
   Result<slipway_remote*> Import(Link* link, SegmentRoute* route, uint32_t piece) SLIPWAY_REQUIRES(mutex_);
-  Status PeerStatus(Link* link, slipway_status status) SLIPWAY_REQUIRES(mutex_);
+  Status PeerStatus(Link* link, slipway_status status, BlastRadius* radius) SLIPWAY_REQUIRES(mutex_);
   Link* FindOrMakeLink(uint8_t number, const std::string& instance_id, const std::string& address)
       SLIPWAY_REQUIRES(mutex_);
   bool Collect() SLIPWAY_REQUIRES(mutex_);
@@ -239,7 +240,10 @@ class Dispatcher {
   bool PollLane(Lane* lane, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void OnCompletion(Lane* lane, const slipway_completion& completion, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void FinishSlice(Slice* slice) SLIPWAY_REQUIRES(mutex_);
-  void FailSlice(Slice* slice, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void FailSlice(Slice* slice, const Status& why, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_) {
+    FailSlice(slice, why, BlastRadiusOf(why.code()), now_ns);
+  }
+  void FailSlice(Slice* slice, const Status& why, BlastRadius radius, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void CloseSlice(Slice* slice, bool keep_memory) SLIPWAY_REQUIRES(mutex_);
   void CancelSlices(const RequestState* request) SLIPWAY_REQUIRES(mutex_);
   Slice* NewSlice() SLIPWAY_REQUIRES(mutex_);

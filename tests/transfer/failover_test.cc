@@ -93,6 +93,7 @@ TEST_F(FailoverTest, TheBackoffDoublesUpToItsBoundAndStartsAnewAfterASuccess) {
 
 TEST_F(FailoverTest, AnInstanceFailureTakesTheTransportOutOfServiceForGood) {
   StartTwo();
+  ASSERT_EQ(Run({Write(local_.data(), 4 * kKiB, segment_)}), SLIPWAY_OK);
   control(0).set_complete_status(instance(0), SLIPWAY_E_DEVICE, 1);
   ASSERT_EQ(Run({Write(local_.data(), 16 * kKiB, segment_)}), SLIPWAY_OK);
   EXPECT_TRUE(Arrived(16 * kKiB));
@@ -104,6 +105,27 @@ TEST_F(FailoverTest, AnInstanceFailureTakesTheTransportOutOfServiceForGood) {
   Pass(3'600'000 * kMs);
   ASSERT_EQ(Run({Write(local_.data(), 16 * kKiB, segment_)}), SLIPWAY_OK);
   EXPECT_EQ(Fake(0).slices_accepted, before);
+}
+
+TEST_F(FailoverTest, WhereOneOfItsDevicesFailedTheTransportServesTheOthers) {
+  StartTwo();
+  control(0).set_complete_status(instance(0), SLIPWAY_E_DEVICE, 2);
+  control(1).set_complete_status(instance(1), SLIPWAY_E_IO, 1);
+  BatchState* batch = Submit({Write(local_.data(), 4 * kKiB, segment_), Write(local_.data(), 4 * kKiB, segment_)});
+  EXPECT_EQ(Drive(batch), SLIPWAY_E_IO) << "nobody else could";
+  EXPECT_EQ(batch->requests[0].status, SLIPWAY_OK);
+  EXPECT_EQ(batch->requests[0].transport, 0);
+  Release(batch);
+  EXPECT_FALSE(transports_[0]->failed());
+  EXPECT_EQ(Count(Counter::kPluginFailures), 0u);
+  EXPECT_EQ(Count(Counter::kPeersPaused), 0u) << "the peer is well";
+  const uint64_t before = Fake(0).slices_accepted;
+  ASSERT_EQ(Run({Write(local_.data(), 4 * kKiB, segment_)}), SLIPWAY_OK);
+  EXPECT_EQ(Fake(0).slices_accepted, before + 1);
+  // Until the peer cannot be used any more.
+  control(0).set_complete_status(instance(0), SLIPWAY_E_DEVICE, 1);
+  EXPECT_EQ(Run({Write(local_.data(), 4 * kKiB, segment_)}), SLIPWAY_E_IO);
+  EXPECT_TRUE(transports_[0]->failed());
 }
 
 TEST_F(FailoverTest, WhatTheTargetRefusesIsNotTriedElsewhere) {
