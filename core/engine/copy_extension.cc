@@ -1,12 +1,18 @@
 #include "core/engine/copy_extension.h"
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "core/loader/host.h"
+#include "core/memory/host_pins.h"
 #include "slipway/sdk/error.hpp"
 
 namespace slipway {
 namespace {
 
-CopyService& ServiceOf(void* ctx) { return *static_cast<HostServices*>(ctx)->Copies(); }
+HostServices& ServicesOf(void* ctx) { return *static_cast<HostServices*>(ctx); }
+CopyService& ServiceOf(void* ctx) { return *ServicesOf(ctx).Copies(); }
 Copier* Unwrap(slipway_copier* copier) { return reinterpret_cast<Copier*>(copier); }
 
 uint64_t MemKinds(void* ctx) { return ServiceOf(ctx).kinds(); }
@@ -45,7 +51,38 @@ slipway_status Poll(slipway_copier* copier, slipway_completion* out, uint32_t st
   return Unwrap(copier)->Poll(out, stride, max, n);
 }
 
-constexpr slipway_host_copy kTable = {sizeof(slipway_host_copy), 0, MemKinds, Open, Close, Submit, Poll};
+using Pins = std::vector<HostPin>;
+
+void Warn(HostServices& services, const std::vector<std::string>& warnings) {
+  for (const std::string& text : warnings) services.Log(LogLevel::kWarning, text);
+}
+
+slipway_status Pin(void* ctx, void* addr, uint64_t length, uint64_t* kinds, slipway_host_pin** out,
+                   slipway_error* error) {
+  if (addr == nullptr || length == 0 || kinds == nullptr || out == nullptr) {
+    return sdk::Fail(error, SLIPWAY_E_INVALID, "pin: a NULL argument, or no bytes");
+  }
+  return sdk::Guarded(error, [&]() -> slipway_status {
+    std::vector<std::string> warnings;
+    auto pins = std::make_unique<Pins>();
+    if (HostPins* const pinner = ServicesOf(ctx).Pins()) *pins = pinner->Pin(addr, length, &warnings);
+    Warn(ServicesOf(ctx), warnings);
+    *kinds = 0;
+    for (const HostPin& pin : *pins) *kinds |= pin.provider->kind();
+    *out = reinterpret_cast<slipway_host_pin*>(pins.release());
+    return SLIPWAY_OK;
+  });
+}
+
+void Unpin(void* ctx, slipway_host_pin* handle) {
+  if (handle == nullptr) return;
+  const std::unique_ptr<Pins> pins(reinterpret_cast<Pins*>(handle));
+  std::vector<std::string> warnings;
+  if (!pins->empty()) ServicesOf(ctx).Pins()->Unpin(*pins, &warnings);
+  Warn(ServicesOf(ctx), warnings);
+}
+
+constexpr slipway_host_copy kTable = {sizeof(slipway_host_copy), 0, MemKinds, Open, Close, Submit, Poll, Pin, Unpin};
 
 }  // namespace
 

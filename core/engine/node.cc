@@ -84,6 +84,9 @@ class Node::Services final : public BasicHostServices {
     return id == SLIPWAY_HOST_COPY_ID && node_.copies_ != nullptr ? CopyExtension() : nullptr;
   }
   CopyService* Copies() override { return node_.copies_.get(); }
+  HostPins* Pins() override {
+    return node_.options_.memory.pin_policy == PinPolicy::kWholeRegion ? node_.pins_.get() : nullptr;
+  }
   void Wake(void*) override {
     if (Dispatcher* dispatcher = node_.wakes_.load(std::memory_order_acquire)) dispatcher->Wake();
   }

@@ -13,6 +13,7 @@
 namespace slipway {
 
 class CopyService;
+class HostPins;
 
 // What stands behind the table. Every function is called from any thread, must not block, and must not throw.
 class HostServices {
@@ -25,7 +26,9 @@ class HostServices {
   virtual void PinUncharge(uint64_t bytes) = 0;
   virtual void Wake(void* channel_cookie) = 0;
   virtual const void* GetExtension(std::string_view /*id*/) { return nullptr; }
-  virtual CopyService* Copies() { return nullptr; }  // behind the extension "slipway.copy/1", where that is offered
+  // Behind the extension "slipway.copy/1", where that is offered.
+  virtual CopyService* Copies() { return nullptr; }
+  virtual HostPins* Pins() { return nullptr; }  // null: nothing is pinned for transports
 };
 
 // The services of an engine that has a logger and a clock, for one instance: messages begin with its name. Pinning is

@@ -129,6 +129,25 @@ bool FindPlace(const Windows& windows, const void* address, uint64_t length, Pla
   return FindMapped(windows, reinterpret_cast<uintptr_t>(address), length, out);
 }
 
+slipway_status OpenWindows(const Config& config, const sdk::Host& host, Windows& out, sdk::Error& err) {
+  for (size_t i = 0; i < config.windows.size(); ++i) {
+    const std::string pointer = "/windows/" + std::to_string(i);
+    auto window = std::make_unique<Window>();
+    const slipway_status s = window->Open(config.windows[i], config, pointer, err);
+    if (s != SLIPWAY_OK) return s;
+    if (FindWindow(out, window->identity()) != nullptr) {
+      return err.Fail(SLIPWAY_E_CONFIG, window->device().path + " is there twice: keep one", pointer + "/device");
+    }
+    if (window->device().kind == DeviceKind::kFile) {
+      host.Log(SLIPWAY_LOG_WARNING, window->device().path +
+                                        " is an ordinary file and no CXL memory: this is for development, and for "
+                                        "memory that the system manages");
+    }
+    out.push_back(std::move(window));
+  }
+  return SLIPWAY_OK;
+}
+
 const Window* FindWindow(const Windows& windows, const Identity& identity) {
   for (const auto& window : windows) {
     if (window->identity() == identity) return window.get();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plugins/cxl/window.h"
+#include "slipway/sdk/host.hpp"
 #include "slipway/sdk/mutex.hpp"
 
 namespace slipway::cxl {
@@ -21,6 +22,9 @@ struct Place {
 };
 
 using Windows = std::vector<std::unique_ptr<Window>>;
+
+// Those of the configuration, in its order.
+slipway_status OpenWindows(const Config& config, const sdk::Host& host, Windows& out, sdk::Error& err);
 
 // Where [address, address + length) lies, when all of it is one piece of one window: in the window's own mapping, or in
 // any shared mapping of the same device that this process has. False elsewhere.

@@ -20,15 +20,17 @@ constexpr uint64_t kCaps = SLIPWAY_CAP_READ | SLIPWAY_CAP_WRITE | SLIPWAY_CAP_NE
                            SLIPWAY_CAP_CROSS_PROCESS | SLIPWAY_CAP_REG_THREADSAFE | SLIPWAY_CAP_CANCEL |
                            SLIPWAY_CAP_PEER_FAILURE;
 
-slipway_attrs AttrsOf(const Config& config, const Device& first, slipway_attrs attrs) {
-  attrs.caps = kCaps | (config.multi_host() ? SLIPWAY_CAP_CROSS_HOST : 0);
+// `copied`: the kinds of memory that the host copies to and from the windows.
+slipway_attrs AttrsOf(const Config& config, const Device& first, uint64_t copied, slipway_attrs attrs) {
+  attrs.caps = kCaps | (config.multi_host() ? SLIPWAY_CAP_CROSS_HOST : 0) | (copied != 0 ? SLIPWAY_CAP_SLICE_KIND : 0);
+  attrs.mem_kinds = SLIPWAY_MEM_HOST | SLIPWAY_MEM_CXL | copied;
   attrs.numa_node = first.numa_node;
   attrs.max_slice_bytes = config.max_slice_bytes;
   attrs.preferred_slice_bytes = std::min<uint64_t>(config.max_slice_bytes, uint64_t{64} << 20);
   attrs.max_inflight_per_channel = config.max_inflight;
   attrs.max_submit_batch = 64;
   attrs.max_mrs = kSlots;
-  attrs.max_channels = kChannels;
+  attrs.max_channels = copied != 0 ? kChannels / 2 : kChannels;  // on the boards their devices' copies are channels too
   attrs.peer_timeout_ms = config.peer_timeout_ms;
   attrs.address_bytes_max = kAddressBytes;
   attrs.mr_blob_bytes_max = kMrBytes;
@@ -57,6 +59,16 @@ CopyPolicy PolicyOf(const Config& config) {
     policy.read_streaming_bytes = policy.invalidate ? std::min<uint64_t>(large, 1 << 20) : large;
   }
   return policy;
+}
+
+// The kinds of memory whose devices reach every window; what reaches only some of them is staged.
+uint64_t PinAll(const sdk::Host& host, Windows& windows) {
+  uint64_t kinds = sdk::HostCopier::Kinds(host);
+  for (size_t i = 0; i < windows.size() && kinds != 0; ++i) kinds &= windows[i]->Pin(host);
+  if (kinds == 0) {
+    for (const auto& window : windows) window->Unpin();
+  }
+  return kinds;
 }
 
 // ---- the extension ---------------------------------------------------------------------------------------------
@@ -105,11 +117,11 @@ struct Cxl : sdk::Transport {
                                                .protocol = "cxl",
                                                .protocol_min = 1,
                                                .protocol_max = 1,
-                                               .caps = kCaps | SLIPWAY_CAP_CROSS_HOST,
-                                               .mem_kinds = SLIPWAY_MEM_HOST | SLIPWAY_MEM_CXL,
+                                               .caps = kCaps | SLIPWAY_CAP_CROSS_HOST | SLIPWAY_CAP_SLICE_KIND,
+                                               .mem_kinds = ~uint64_t{0},  // whatever the host can copy
                                                .config_schema = kConfigSchema};
 
-  static slipway_status Probe(sdk::Host, std::string_view json, slipway_attrs& out, sdk::Error& err) {
+  static slipway_status Probe(sdk::Host host, std::string_view json, slipway_attrs& out, sdk::Error& err) {
     Config config;
     if (const slipway_status s = ReadConfig(json, config, err); s != SLIPWAY_OK) return s;
     Device first;
@@ -118,17 +130,19 @@ struct Cxl : sdk::Transport {
       const slipway_status s = FindDevice(config.windows[i], config.sharing, "/sys", pointer, first, err);
       if (s != SLIPWAY_OK) return s;
     }
-    out = AttrsOf(config, first, out);
+    out = AttrsOf(config, first, sdk::HostCopier::Kinds(host), out);
     return SLIPWAY_OK;
   }
 
   static slipway_status Create(sdk::Host host, std::string_view json, std::unique_ptr<sdk::Instance>& out,
                                sdk::Error& err) {
-    slipway_attrs attrs = sdk::DefaultAttrs(kInfo);
-    if (const slipway_status s = Probe(host, json, attrs, err); s != SLIPWAY_OK) return s;
     Config config;
     if (const slipway_status s = ReadConfig(json, config, err); s != SLIPWAY_OK) return s;
-    auto instance = std::make_unique<CxlInstance>(host, attrs, config, PolicyOf(config));
+    Windows windows;
+    if (const slipway_status s = OpenWindows(config, host, windows, err); s != SLIPWAY_OK) return s;
+    const uint64_t copied = PinAll(host, windows);
+    const slipway_attrs attrs = AttrsOf(config, windows[0]->device(), copied, sdk::DefaultAttrs(kInfo));
+    auto instance = std::make_unique<CxlInstance>(host, attrs, config, PolicyOf(config), std::move(windows));
     try {
       const slipway_status s = instance->Start(err);
       if (s != SLIPWAY_OK) return s;

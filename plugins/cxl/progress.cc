@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "plugins/cxl/device_copies.h"
+
 namespace slipway::cxl {
 namespace {
 
@@ -9,12 +11,18 @@ namespace {
 constexpr uint64_t kPollNs = 200'000;
 constexpr uint64_t kPollBytes = 4 << 20;
 
+constexpr uint64_t kCpuKinds = SLIPWAY_MEM_HOST | SLIPWAY_MEM_CXL;
+
 bool Near(uint64_t a, uint64_t b, uint64_t length) { return a < b ? b - a < length : a - b < length; }
 
 }  // namespace
 
-CxlChannel::CxlChannel(CxlInstance& owner, void* cookie, uint32_t number)
-    : owner_(owner), cookie_(cookie), number_(number), ring_(owner.attrs().max_inflight_per_channel) {}
+CxlChannel::CxlChannel(CxlInstance& owner, void* cookie, uint32_t number, std::unique_ptr<DeviceCopies> devices)
+    : owner_(owner),
+      cookie_(cookie),
+      number_(number),
+      devices_(std::move(devices)),
+      ring_(owner.attrs().max_inflight_per_channel) {}
 
 CxlChannel::~CxlChannel() { owner_.FreeChannel(number_); }
 
@@ -27,6 +35,8 @@ slipway_status CxlChannel::Prepare(Op& op, const slipway_slice& s, sdk::Error& e
   op.there = remote.At(s.remote_offset);
   op.here = static_cast<char*>(s.local_addr);
   op.read = s.op == SLIPWAY_OP_READ;
+  op.kind = uint64_t{1} << (s.flags & SLIPWAY_SLICE_KIND_MASK);
+  if ((op.kind & kCpuKinds) == 0) return SLIPWAY_OK;
   // Local memory may lie in the same window, under the same address or another.
   const uint64_t there = remote.offset + s.remote_offset;
   uint64_t here = 0;
@@ -48,12 +58,17 @@ slipway_status CxlChannel::Prepare(Op& op, const slipway_slice& s, sdk::Error& e
 
 slipway_status CxlChannel::Submit(const sdk::Slices& slices, uint32_t& accepted, sdk::Error& err) {
   slipway_status status = SLIPWAY_OK;
-  for (accepted = 0; accepted < slices.size() && count_ < ring_.size(); ++accepted) {
+  const size_t room = ring_.size() - count_ - (devices_ == nullptr ? 0 : devices_->size());
+  for (accepted = 0; accepted < slices.size() && accepted < room; ++accepted) {
     Op& op = ring_[(first_ + count_) % ring_.size()];
     status = Prepare(op, slices[accepted], err);
     if (status != SLIPWAY_OK) break;
     op.remote->Use();
-    ++count_;
+    if ((op.kind & kCpuKinds) == 0) {
+      devices_->Take(op);
+    } else {
+      ++count_;
+    }
   }
   owner_.counters.slices.fetch_add(accepted, std::memory_order_relaxed);
   if (accepted > 0) owner_.host().Wake(cookie_);  // nothing moves until poll() is called
@@ -96,10 +111,7 @@ slipway_status CxlChannel::TryPiece(const Op& op, uint64_t length, CopyCounts& c
       (void)owner_.Explain(again);
     return status;
   }
-  if (entry == Boards::Entry::kOwnerGone) remote.peer.GiveUp();
-  return entry == Boards::Entry::kOk        ? SLIPWAY_OK
-         : entry == Boards::Entry::kRevoked ? SLIPWAY_E_STALE_REMOTE
-                                            : SLIPWAY_E_PEER;
+  return remote.peer.StatusOf(entry);
 }
 
 void CxlChannel::CopyPiece(Op& op) {
@@ -130,9 +142,17 @@ void CxlChannel::Complete(const Op& op, sdk::Completions& out) {
   out.Put(op.token, op.status, op.moved);
 }
 
+void CxlChannel::PollDevices(bool may_move, sdk::Completions& out) {
+  if (!may_move) (void)devices_->Cancel(nullptr);
+  devices_->Poll();
+  for (Op op; !out.full() && devices_->TakeDone(op);) Complete(op, out);
+}
+
 slipway_status CxlChannel::Poll(sdk::Completions& out) {
-  if (count_ == 0) return SLIPWAY_OK;
+  const bool devices = devices_ != nullptr && devices_->size() > 0;
+  if (count_ == 0 && !devices) return SLIPWAY_OK;
   const bool may_move = owner_.EnterPoll();
+  if (devices) PollDevices(may_move, out);
   const uint64_t begin_ns = owner_.host().NowNs();
   looked_at_ = nullptr;
   uint64_t bytes = 0;
@@ -152,7 +172,7 @@ slipway_status CxlChannel::Poll(sdk::Completions& out) {
     if (bytes >= kPollBytes || owner_.host().NowNs() - begin_ns >= kPollNs) break;
   }
   owner_.LeavePoll();
-  if (count_ > 0) owner_.host().Wake(cookie_);
+  if (count_ > 0 || (devices && devices_->stalled())) owner_.host().Wake(cookie_);
   return SLIPWAY_OK;
 }
 
@@ -165,6 +185,7 @@ slipway_status CxlChannel::Cancel(uint64_t token) {
     owner_.host().Wake(cookie_);
     break;
   }
+  if (devices_ != nullptr && devices_->Cancel(&token)) owner_.host().Wake(cookie_);
   return SLIPWAY_OK;
 }
 

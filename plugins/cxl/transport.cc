@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "plugins/cxl/device_copies.h"
 #include "plugins/cxl/progress.h"
 
 namespace slipway::cxl {
 namespace {
 
-constexpr uint32_t kRemoteAccess = SLIPWAY_ACCESS_REMOTE_READ | SLIPWAY_ACCESS_REMOTE_WRITE;
 // How long deregister_memory and destroy wait for copies in progress.
 constexpr uint64_t kRevokeNs = 1'000'000'000;
 constexpr uint64_t kAllocationAlign = uint64_t{2} << 20;
@@ -24,104 +24,17 @@ void Counters::Add(const CopyCounts& counts) {
   invalidated_lines.fetch_add(counts.invalidated_lines, std::memory_order_relaxed);
 }
 
-// ---- registration ----------------------------------------------------------------------------------------------
-
-CxlRegistration::CxlRegistration(CxlInstance& owner, const Place& place, const slipway_range& range, uint32_t slot,
-                                 uint64_t key)
-    : shared_(Shared{owner, place, range.addr, range.length, range.access & kRemoteAccess, slot, key}) {
-  Aliases::Get().Add(range.addr, range.length, place.window->identity(), place.offset);
-}
-
-CxlRegistration::~CxlRegistration() {
-  if (!shared_) return;
-  Aliases::Get().Remove(shared_->address, shared_->length);
-  shared_->owner.FreeSlot(shared_->slot);
-}
-
-// ---- peer ------------------------------------------------------------------------------------------------------
-
-CxlPeer::CxlPeer(CxlInstance& owner, const AddressBlob& address)
-    : owner_(owner),
-      board_(address.board),
-      nonce_(address.nonce),
-      same_process_(address.process == Aliases::Get().process()) {}
-
-bool CxlPeer::Alive() {
-  if (gone_.load(std::memory_order_acquire)) return false;
-  if (!owner_.boards->OwnerDied(board_, owner_.host())) return true;
-  GiveUp();
-  return false;
-}
-
-slipway_status CxlPeer::Ready(sdk::Error& err) {
-  Boards::Seen seen;
-  if (owner_.boards->Look(board_, seen) != SLIPWAY_OK) {
-    return err.Fail(SLIPWAY_E_DEVICE, "the window that peers are met in is gone", owner_.windows[0]->device().path);
-  }
-  if (seen.nonce != nonce_) GiveUp();
-  return Alive() ? SLIPWAY_OK
-                 : err.Fail(SLIPWAY_E_PEER, "the peer is gone or was shut down: connect to its new address");
-}
-
-slipway_status CxlPeer::ImportMr(std::string_view bytes, std::unique_ptr<sdk::Remote>& out, sdk::Error& err) {
-  MrBlob blob;
-  if (!Decode(bytes, blob) || blob.slot >= kSlots || blob.key == 0 || (blob.access & ~kRemoteAccess) != 0) {
-    return err.Fail(SLIPWAY_E_PROTOCOL, "not a registration of cxl, or damaged");
-  }
-  if (blob.nonce != nonce_) return err.Fail(SLIPWAY_E_STALE_REMOTE, "of another instance than this peer");
-  Boards::Registration now;
-  if (owner_.boards->LookAt(board_, blob.slot, now) != SLIPWAY_OK) {
-    return err.Fail(SLIPWAY_E_DEVICE, "the window that peers are met in is gone", owner_.windows[0]->device().path);
-  }
-  if (now.key != blob.key) {
-    return err.Fail(SLIPWAY_E_STALE_REMOTE, "the registration was revoked: ask the peer for its present one");
-  }
-  if (now.offset != blob.offset || now.length != blob.length || now.window != blob.window ||
-      now.access != blob.access) {
-    return err.Fail(SLIPWAY_E_PROTOCOL, "the registration is not what the peer registered");
-  }
-  const auto window = std::find_if(owner_.windows.begin(), owner_.windows.end(),
-                                   [&](const auto& w) { return w->identity() == blob.window; });
-  if (window == owner_.windows.end()) {
-    return err.Fail(SLIPWAY_E_STALE_REMOTE,
-                    "the memory is on a device that is none of this instance's windows: add it");
-  }
-  if (blob.offset > (*window)->bytes() || blob.length > (*window)->bytes() - blob.offset) {
-    return err.Fail(SLIPWAY_E_PROTOCOL, "the registration reaches beyond the end of the device as it is seen here",
-                    (*window)->device().path);
-  }
-  if (*window == owner_.windows[0] && blob.offset < kBoardAreaBytes) {
-    return err.Fail(SLIPWAY_E_PROTOCOL, "the registration names memory that no peer may give away");
-  }
-  out = std::make_unique<CxlRemote>(*this, **window, blob);
-  return SLIPWAY_OK;
-}
-
 // ---- instance: life --------------------------------------------------------------------------------------------
 
-CxlInstance::CxlInstance(sdk::Host host, const slipway_attrs& attrs, const Config& config, const CopyPolicy& policy)
-    : Instance(host, attrs), config(config), policy(policy) {
+CxlInstance::CxlInstance(sdk::Host host, const slipway_attrs& attrs, const Config& config, const CopyPolicy& policy,
+                         Windows all)
+    : Instance(host, attrs), config(config), policy(policy), windows(std::move(all)) {
   MutexLock lock(mutex_);
   for (uint32_t n = kSlots; n > 0; --n) free_slots_.push_back(n - 1);
   for (uint32_t n = kChannels; n > 0; --n) free_channels_.push_back(n - 1);
 }
 
 slipway_status CxlInstance::Start(sdk::Error& err) {
-  for (size_t i = 0; i < config.windows.size(); ++i) {
-    const std::string pointer = "/windows/" + std::to_string(i);
-    auto window = std::make_unique<Window>();
-    const slipway_status s = window->Open(config.windows[i], config, pointer, err);
-    if (s != SLIPWAY_OK) return s;
-    if (FindWindow(windows, window->identity()) != nullptr) {
-      return err.Fail(SLIPWAY_E_CONFIG, window->device().path + " is there twice: keep one", pointer + "/device");
-    }
-    if (window->device().kind == DeviceKind::kFile) {
-      host().Log(SLIPWAY_LOG_WARNING, window->device().path +
-                                          " is an ordinary file and no CXL memory: this is for development, and for "
-                                          "memory that the system manages");
-    }
-    windows.push_back(std::move(window));
-  }
   boards = std::make_unique<Boards>(*windows[0], config);
   if (const slipway_status s = boards->Take(RandomNumber(), host(), err); s != SLIPWAY_OK) return s;
   if (!config.multi_host()) return SLIPWAY_OK;
@@ -160,11 +73,28 @@ slipway_status CxlInstance::Quiesce(uint64_t timeout_ns, sdk::Error& err) {
   const uint64_t deadline_ns = now_ns > UINT64_MAX - timeout_ns ? UINT64_MAX : now_ns + timeout_ns;
   stopped_.store(true);
   const bool closed = boards->Close() == SLIPWAY_OK;  // else the memory is gone, and nobody is in it
-  if (!WaitFor(deadline_ns, [&] { return polling_.load() == 0; }) ||
+  if (!WaitFor(deadline_ns, [&] { return polling_.load() == 0; }) || !FinishDevices(deadline_ns) ||
       (closed && boards->Revoke(Boards::kAllSlots, host(), deadline_ns) == SLIPWAY_E_BUSY)) {
     return err.Fail(SLIPWAY_E_TIMEOUT, "a slice is still being copied: call again");
   }
   return SLIPWAY_OK;
+}
+
+bool CxlInstance::FinishDevices(uint64_t deadline_ns) {
+  std::vector<DeviceCopies*> all;
+  {
+    MutexLock lock(mutex_);
+    all = device_copies_;
+  }
+  for (DeviceCopies* const copies : all) {
+    (void)copies->Cancel(nullptr);
+    const auto finished = [&] {
+      copies->Poll();
+      return copies->idle();
+    };
+    if (!WaitFor(deadline_ns, finished)) return false;
+  }
+  return true;
 }
 
 void CxlInstance::Stop() noexcept {
@@ -179,6 +109,11 @@ void CxlInstance::Stop() noexcept {
   if (Quiesce(kRevokeNs, none) != SLIPWAY_OK) {
     host().Log(SLIPWAY_LOG_WARNING,
                "a peer stopped in the middle of a copy: it may still write to memory it was given");
+  }
+  // What a device still copies must find the memory there.
+  if (!FinishDevices(host().NowNs())) {
+    for (auto& window : windows) (void)window.release();
+    windows.clear();
   }
 }
 
@@ -354,16 +289,38 @@ slipway_status CxlInstance::Connect(std::string_view address, std::unique_ptr<sd
   return s;
 }
 
+bool CxlInstance::TakeChannel(uint32_t& channel) {
+  MutexLock lock(mutex_);
+  if (free_channels_.empty()) return false;
+  channel = free_channels_.back();
+  free_channels_.pop_back();
+  return true;
+}
+
 slipway_status CxlInstance::OpenChannel(void* cookie, std::unique_ptr<sdk::Channel>& out, sdk::Error& err) {
+  constexpr const char* kFull = "all channels are open: close one";
+  std::unique_ptr<DeviceCopies> devices;
   uint32_t number = 0;
-  {
-    MutexLock lock(mutex_);
-    if (free_channels_.empty()) return err.FailRetryable(SLIPWAY_E_NOMEM, "all channels are open: close one");
-    number = free_channels_.back();
-    free_channels_.pop_back();
+  if ((attrs().caps & SLIPWAY_CAP_SLICE_KIND) != 0) {
+    if (!TakeChannel(number)) return err.FailRetryable(SLIPWAY_E_NOMEM, kFull);
+    const slipway_status s = DeviceCopies::Open(*this, cookie, number, devices, err);
+    if (s != SLIPWAY_OK) {
+      FreeChannel(number);
+      return s;
+    }
   }
-  out = std::make_unique<CxlChannel>(*this, cookie, number);
+  if (!TakeChannel(number)) return err.FailRetryable(SLIPWAY_E_NOMEM, kFull);
+  out = std::make_unique<CxlChannel>(*this, cookie, number, std::move(devices));
   return SLIPWAY_OK;
+}
+
+void CxlInstance::Add(DeviceCopies& copies) {
+  MutexLock lock(mutex_);
+  device_copies_.push_back(&copies);
+}
+void CxlInstance::Remove(DeviceCopies& copies) {
+  MutexLock lock(mutex_);
+  std::erase(device_copies_, &copies);
 }
 
 void CxlInstance::FreeChannel(uint32_t channel) {

@@ -17,7 +17,10 @@
 
 namespace slipway::cxl {
 
+inline constexpr uint32_t kRemoteAccess = SLIPWAY_ACCESS_REMOTE_READ | SLIPWAY_ACCESS_REMOTE_WRITE;
+
 class CxlInstance;
+class DeviceCopies;
 
 // Memory that peers may reach has a slot on the board; other memory needs nothing.
 class CxlRegistration final : public sdk::Registration {
@@ -52,6 +55,8 @@ class CxlPeer final : public sdk::Peer {
   // [any] Looks whether the peer lives; once it does not, it never does again.
   bool Alive();
   void GiveUp() { gone_.store(true, std::memory_order_release); }
+  // What it means for a slice that going in came to that.
+  slipway_status StatusOf(Boards::Entry entry);
 
  private:
   CxlInstance& owner_;
@@ -88,9 +93,10 @@ struct Counters {
 
 class CxlInstance final : public sdk::Instance {
  public:
-  CxlInstance(sdk::Host host, const slipway_attrs& attrs, const Config& config, const CopyPolicy& policy);
+  CxlInstance(sdk::Host host, const slipway_attrs& attrs, const Config& config, const CopyPolicy& policy,
+              Windows windows);
   ~CxlInstance() override = default;
-  // Opens the windows and joins the boards; throws std::system_error when the system refuses a thread.
+  // Joins the boards; throws std::system_error when the system refuses a thread.
   slipway_status Start(sdk::Error& err);
 
   slipway_status Quiesce(uint64_t timeout_ns, sdk::Error& err) override;
@@ -117,6 +123,8 @@ class CxlInstance final : public sdk::Instance {
   slipway_status Explain(const Fault& fault);
   void FreeSlot(uint32_t slot) SLIPWAY_EXCLUDES(mutex_);
   void FreeChannel(uint32_t channel) SLIPWAY_EXCLUDES(mutex_);
+  void Add(DeviceCopies& copies) SLIPWAY_EXCLUDES(mutex_);
+  void Remove(DeviceCopies& copies) SLIPWAY_EXCLUDES(mutex_);
 
   const Config config;
   const CopyPolicy policy;
@@ -132,6 +140,8 @@ class CxlInstance final : public sdk::Instance {
 
   slipway_status CheckPlace(const Place& place, uint64_t length, sdk::Error& err) const;
   void BeatUntilStopped();
+  bool FinishDevices(uint64_t deadline_ns) SLIPWAY_EXCLUDES(mutex_);
+  bool TakeChannel(uint32_t& channel) SLIPWAY_EXCLUDES(mutex_);
   template <typename Done>
   bool WaitFor(uint64_t deadline_ns, const Done& done) const;
 
@@ -144,6 +154,7 @@ class CxlInstance final : public sdk::Instance {
   bool stop_beating_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::vector<uint32_t> free_slots_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<uint32_t> free_channels_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<DeviceCopies*> device_copies_ SLIPWAY_GUARDED_BY(mutex_);
   std::map<void*, Allocation> allocations_ SLIPWAY_GUARDED_BY(mutex_);
 };
 

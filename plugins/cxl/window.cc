@@ -67,6 +67,7 @@ void ByteLock::Release() {
 // ---- window ----------------------------------------------------------------------------------------------------
 
 Window::~Window() {
+  pinned_.Unpin();
   if (base_ != nullptr) munmap(base_, device_.bytes);
   if (fd_ >= 0) close(fd_);
 }

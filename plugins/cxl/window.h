@@ -8,6 +8,7 @@
 #include <string>
 
 #include "plugins/cxl/device.h"
+#include "slipway/sdk/host_copier.hpp"
 
 namespace slipway::cxl {
 
@@ -59,6 +60,10 @@ class Window {
   // there is none.
   slipway_status Allocate(uint64_t bytes, uint64_t align, uint64_t* offset, ByteLock& lock, sdk::Error& err) const;
 
+  // The kinds of memory whose devices reach the window without the CPU from now on; once, after Open().
+  uint64_t Pin(const sdk::Host& host) { return pinned_.Pin(host, base_, device_.bytes); }
+  void Unpin() { pinned_.Unpin(); }
+
   // The memory is gone: nothing of it is touched any more.
   void Fail() { failed_.store(true, std::memory_order_release); }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
@@ -72,6 +77,7 @@ class Window {
   char* base_ = nullptr;
   uint64_t own_begin_ = 0, own_end_ = 0;
   std::atomic<bool> failed_{false};
+  sdk::PinnedPages pinned_;
 };
 
 }  // namespace slipway::cxl

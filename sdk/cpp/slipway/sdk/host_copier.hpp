@@ -10,18 +10,56 @@
 
 namespace slipway::sdk {
 
+namespace detail {
+
+inline const slipway_host_copy* CopyTable(const Host& host) {
+  const auto* const table = static_cast<const slipway_host_copy*>(host.GetExtension(SLIPWAY_HOST_COPY_ID));
+  return table != nullptr && SLIPWAY_HAS(table, slipway_host_copy, poll) ? table : nullptr;
+}
+
+}  // namespace detail
+
+// Pages that devices reach without the CPU, for as long as this lives. Calls are [control].
+class PinnedPages {
+ public:
+  // The kinds whose devices reach [addr, +length) from now on; 0 where the host pins nothing, and then nothing is held.
+  uint64_t Pin(const Host& host, void* addr, uint64_t length) {
+    Unpin();
+    const slipway_host_copy* const table = detail::CopyTable(host);
+    uint64_t kinds = 0;
+    if (table == nullptr || !SLIPWAY_HAS(table, slipway_host_copy, unpin)) return 0;
+    if (table->pin(host.table()->ctx, addr, length, &kinds, &pin_, nullptr) != SLIPWAY_OK) return 0;
+    table_ = table;
+    ctx_ = host.table()->ctx;
+    return kinds;
+  }
+  void Unpin() {
+    if (table_ != nullptr) table_->unpin(ctx_, pin_);
+    table_ = nullptr;
+  }
+  PinnedPages() = default;
+  ~PinnedPages() { Unpin(); }
+  PinnedPages(const PinnedPages&) = delete;
+  PinnedPages& operator=(const PinnedPages&) = delete;
+
+ private:
+  const slipway_host_copy* table_ = nullptr;  // null: nothing is pinned
+  void* ctx_ = nullptr;
+  slipway_host_pin* pin_ = nullptr;
+};
+
 // A copier of the host's. Calls are [channel]; opening and destroying it is [control].
 class HostCopier {
  public:
   // The kinds that the host copies, host memory not among them; 0 where it copies none.
   static uint64_t Kinds(const Host& host) {
-    const slipway_host_copy* const table = Table(host);
+    const slipway_host_copy* const table = detail::CopyTable(host);
     return table == nullptr ? 0 : table->mem_kinds(host.table()->ctx);
   }
 
   // `cookie` as for Host::Wake. E_UNSUPPORTED where Kinds() is 0.
   static slipway_status Open(const Host& host, void* cookie, std::unique_ptr<HostCopier>& out, Error& err) {
-    const slipway_host_copy* const table = Table(host);
+    const slipway_host_copy* const table = detail::CopyTable(host);
     if (table == nullptr) return err.Fail(SLIPWAY_E_UNSUPPORTED, "the host copies no memory of devices");
     std::unique_ptr<HostCopier> made(new HostCopier(*table));
     const slipway_status s = table->open(host.table()->ctx, cookie, &made->copier_, err.c_error());
@@ -47,11 +85,6 @@ class HostCopier {
 
  private:
   explicit HostCopier(const slipway_host_copy& table) : table_(table) {}
-
-  static const slipway_host_copy* Table(const Host& host) {
-    const auto* const table = static_cast<const slipway_host_copy*>(host.GetExtension(SLIPWAY_HOST_COPY_ID));
-    return table != nullptr && SLIPWAY_HAS(table, slipway_host_copy, poll) ? table : nullptr;
-  }
 
   const slipway_host_copy& table_;
   slipway_copier* copier_ = nullptr;

@@ -20,7 +20,8 @@ extern "C" {
 
 #define SLIPWAY_HOST_COPY_ID "slipway.copy/1"
 
-typedef struct slipway_copier slipway_copier; /* open .. close; the core's */
+typedef struct slipway_copier slipway_copier;     /* open .. close; the core's */
+typedef struct slipway_host_pin slipway_host_pin; /* pin .. unpin; the core's */
 
 /* Constant, and outlives every instance created with the host's table. `ctx` is slipway_host.ctx. All entries are set.
  */
@@ -43,6 +44,13 @@ typedef struct slipway_host_copy {
                            slipway_error*);
   /* [channel][nb] As slipway_memory_provider.copy_poll. */
   slipway_status (*poll)(slipway_copier*, slipway_completion*, uint32_t stride, uint32_t max, uint32_t* n);
+  /* [control] Has pages of host memory that the instance has mapped pinned by every provider that pins, where the
+   * core's policy is to pin all (memory.pin_policy) and its budget allows. *kinds: the SLIPWAY_MEM_* whose devices now
+   * reach it without the CPU; what refuses is logged, and no error. Pins of one provider do not overlap. */
+  slipway_status (*pin)(void* ctx, void* addr, uint64_t length, uint64_t* kinds, slipway_host_pin** out,
+                        slipway_error*);
+  /* [control] Before the memory goes. NULL is ignored. */
+  void (*unpin)(void* ctx, slipway_host_pin*);
 } slipway_host_copy;
 
 #ifdef __cplusplus
