@@ -1,0 +1,88 @@
+// slipway-engine-cost: what the engine itself costs, by fixed workloads that move almost nothing.
+//
+// Local writes between two buffers of one process, through local-memcpy: what takes time is the path from submission to
+// completion. The workload is fixed, so that instructions can be counted (valgrind --tool=callgrind) as well as time.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slipway/engine.hpp"
+
+namespace slipway {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Settings {
+  uint64_t bytes = 64;    // of a request
+  uint64_t batch = 1024;  // requests in a batch
+  uint64_t batches = 1000;
+  int rounds = 5;
+};
+
+struct Cost {
+  double slice_ns = 0;  // the median of the rounds
+  double low_ns = 0, high_ns = 0;
+};
+
+Result<Cost> Measure(const Settings& settings) {
+  auto engine = Engine::FromJson(R"({"transports": [{"name": "local-memcpy"}]})");
+  if (!engine.ok()) return engine.status();
+  const uint64_t bytes = settings.bytes * settings.batch;
+  std::vector<std::byte> from(bytes), to(bytes);
+  for (uint64_t i = 0; i < bytes; ++i) from[i] = static_cast<std::byte>(i * 2654435761u >> 13);
+  const std::array spans = {slipway_span{to.data(), to.size()}};
+  SLIPWAY_RETURN_IF_ERROR(engine->Publish("to", spans));
+  const auto segment = engine->Open("/to");
+  if (!segment.ok()) return segment.status();
+  std::vector<Request> requests;
+  for (uint64_t i = 0; i < settings.batch; ++i)
+    requests.push_back(WriteRequest(*segment, i * settings.bytes, from.data() + i * settings.bytes, settings.bytes));
+  const auto once = [&]() -> Status {
+    auto batch = engine->Submit(requests);
+    if (!batch.ok()) return batch.status();
+    return batch->Wait();
+  };
+  for (int i = 0; i < 3; ++i) SLIPWAY_RETURN_IF_ERROR(once());
+  if (std::memcmp(from.data(), to.data(), bytes) != 0) return Status(SLIPWAY_E_INTERNAL, "the bytes differ");
+  std::vector<double> rounds;
+  for (int round = 0; round < settings.rounds; ++round) {
+    const Clock::time_point begin = Clock::now();
+    for (uint64_t i = 0; i < settings.batches; ++i) SLIPWAY_RETURN_IF_ERROR(once());
+    const double spent = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+    rounds.push_back(spent / static_cast<double>(settings.batches * settings.batch));
+  }
+  std::sort(rounds.begin(), rounds.end());
+  return Cost{rounds[rounds.size() / 2], rounds.front(), rounds.back()};
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Measures what the engine costs a slice, by local writes.", "slipway-engine-cost");
+  Settings settings;
+  app.add_option("--bytes", settings.bytes, "Of one write")->check(CLI::Range(1.0, 1e9));
+  app.add_option("--batch", settings.batch, "Writes in a batch")->check(CLI::Range(1, 65536));
+  app.add_option("--batches", settings.batches, "In a round")->check(CLI::Range(1, 100000000));
+  app.add_option("--rounds", settings.rounds, "Of which the median is shown")->check(CLI::Range(1, 99));
+  CLI11_PARSE(app, argc, argv);
+  const auto cost = Measure(settings);
+  if (!cost.ok()) {
+    std::fprintf(stderr, "slipway-engine-cost: %s: %s\n", slipway_status_name(cost.status().code()),
+                 cost.status().message().c_str());
+    return 1;
+  }
+  std::printf("{\"bytes\": %llu, \"batch\": %llu, \"slice_ns\": %.1f, \"low_ns\": %.1f, \"high_ns\": %.1f}\n",
+              static_cast<unsigned long long>(settings.bytes), static_cast<unsigned long long>(settings.batch),
+              cost->slice_ns, cost->low_ns, cost->high_ns);
+  return 0;
+}
+
+}  // namespace
+}  // namespace slipway
+
+int main(int argc, char** argv) { return slipway::Main(argc, argv); }
