@@ -3,13 +3,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
 
 namespace slipway::cli::bench {
 namespace {
 
-// A signal handler reaches nothing but what is static.
-volatile sig_atomic_t noted_signal = 0;
+// A signal handler reaches nothing but what is static. Also other threads than the one that it interrupts look here.
+std::atomic<int> noted_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
 
 void Note(int number) { noted_signal = number; }
 
