@@ -10,6 +10,8 @@
 namespace slipway {
 namespace {
 
+constexpr uint64_t kPlanHoldsNs = 1'000'000;
+
 // Statuses that another transport could not mend: the target itself refused.
 bool IsFinal(slipway_status status) {
   return status == SLIPWAY_E_ACCESS || status == SLIPWAY_E_STALE_REMOTE || status == SLIPWAY_E_RANGE;
@@ -51,11 +53,12 @@ void Dispatcher::DropItem(WorkItem* item) {
   MaybeComplete(request);
 }
 
-// The last plan is kept, since the requests of a batch are mostly alike. It holds for one look at the clock, and until
-// a link or transport fails.
+// The last plan is kept, since requests are mostly alike. It holds for a while, in which speeds do not change much, and
+// until a link or transport fails or a link's pause ends.
 const RoutePlan& Dispatcher::Plan(const RequestState& request, uint64_t length, uint64_t now_ns) {
-  const PlanKey key{request.segment, request.op, request.local_kind, length, now_ns};
-  if (key == plan_key_) return plan_;
+  const PlanKey key{request.segment, request.op, request.local_kind, length};
+  if (now_ns < plan_until_ns_ && key == plan_key_) return plan_;
+  plan_until_ns_ = now_ns + kPlanHoldsNs;
   RouteQuery query;
   facts_.resize(lanes_.size());
   for (size_t i = 0; i < lanes_.size(); ++i) {
@@ -63,7 +66,9 @@ const RoutePlan& Dispatcher::Plan(const RequestState& request, uint64_t length, 
     facts_[i].staging_ready = lanes_[i].pool_ready;
     facts_[i].staged_kinds = StagedKinds();
     const Link* link = request.segment->routes[i].link;
-    if (link != nullptr && link->paused_until_ns > now_ns) query.paused |= uint32_t{1} << i;
+    if (link == nullptr || link->paused_until_ns <= now_ns) continue;
+    query.paused |= uint32_t{1} << i;
+    plan_until_ns_ = std::min(plan_until_ns_, link->paused_until_ns);
   }
   query.op = request.op;
   query.length = length;

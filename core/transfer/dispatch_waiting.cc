@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "core/transfer/dispatcher.h"
 
@@ -45,6 +46,22 @@ void Bell::Ring() {
 void Bell::Still() {
   uint64_t ignored = 0;
   [[maybe_unused]] const ssize_t got = read(fd_, &ignored, sizeof ignored);
+}
+
+thread_local Dispatcher::Round* Dispatcher::Round::innermost_ = nullptr;
+
+Dispatcher::Round::Round(Dispatcher* dispatcher) : dispatcher_(dispatcher), outer_(std::exchange(innermost_, this)) {}
+
+Dispatcher::Round::~Round() {
+  innermost_ = outer_;
+  if (!noted_ || dispatcher_->inflight_ == nullptr) return;
+  dispatcher_->Wake();  // in an outer round of the same dispatcher that notes it there
+}
+
+bool Dispatcher::Round::Note(const Dispatcher* dispatcher) {
+  if (innermost_ == nullptr || innermost_->dispatcher_ != dispatcher) return false;
+  innermost_->noted_ = true;
+  return true;
 }
 
 bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
@@ -161,11 +178,13 @@ uint64_t Dispatcher::NextWakeNs(uint64_t now_ns) const {
 }
 
 void Dispatcher::WakeForTimers() {
+  if (inflight_ == nullptr && !garbage_) return;
   const uint64_t until_ns = led_for_ != nullptr ? leader_until_ns_ : thread_until_ns_;
   if (threaded_ && NextWakeNs(clock_.NowNs()) < until_ns) Wake();
 }
 
 void Dispatcher::Wake() {
+  if (Round::Note(this)) return;
   // Who spins looks by itself, and wakes when it stops.
   if (spinners_.load() > 0) return;
   if (led_.load()) {

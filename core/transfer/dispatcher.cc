@@ -206,8 +206,9 @@ Result<BatchState*> Dispatcher::Submit(std::span<const RequestSpec> specs, const
     if (spec.stream_kind != 0) SLIPWAY_RETURN_IF_ERROR(ComeAfter(spec));
     owned.release();
     if (accepted) accepted(batch);
+    const Round round(this);
     Enqueue(batch, now_ns);
-    ProgressLocked();
+    ProgressLocked(now_ns);
     WakeForTimers();
   }
   RunCallbacks();
@@ -326,8 +327,8 @@ bool Dispatcher::Progress() {
   return moved;
 }
 
-bool Dispatcher::ProgressLocked() {
-  const uint64_t now_ns = clock_.NowNs();
+bool Dispatcher::ProgressLocked(uint64_t now_ns) {
+  const Round round(this);
   bool moved = false;
   for (Lane& lane : lanes_) {
     if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);

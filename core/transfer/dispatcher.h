@@ -177,17 +177,36 @@ class Dispatcher {
   struct PlanKey {
     const RemoteSegment* segment = nullptr;
     uint32_t op = 0;
-    uint64_t local_kind = 0, length = 0, now_ns = 0;
+    uint64_t local_kind = 0, length = 0;
     bool operator==(const PlanKey&) const = default;
   };
   enum class Staging { kOk, kWaitForShare, kWaitForPool };
+
+  // While a thread makes progress, with the lock held, transports that complete at once wake nobody: the round looks
+  // for itself. At its end whoever is in charge is woken if anything is left in flight. Rounds nest.
+  class Round {
+   public:
+    explicit Round(Dispatcher* dispatcher);
+    ~Round() SLIPWAY_NO_TSA;
+    Round(const Round&) = delete;
+    Round& operator=(const Round&) = delete;
+    // Whether this thread is within a round of that dispatcher, which takes note.
+    static bool Note(const Dispatcher* dispatcher);
+
+   private:
+    static thread_local Round* innermost_;
+    Dispatcher* const dispatcher_;
+    Round* const outer_;
+    bool noted_ = false;
+  };
 
   // dispatcher.cc: batches, progress
   Status Check(std::span<const RequestSpec> specs, const BatchSpec& spec) const;
   Status CheckOne(const RequestSpec& spec) const;
   Status ComeAfter(const BatchSpec& spec) const;
   void Enqueue(BatchState* batch, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
-  bool ProgressLocked() SLIPWAY_REQUIRES(mutex_);
+  bool ProgressLocked() SLIPWAY_REQUIRES(mutex_) { return ProgressLocked(clock_.NowNs()); }
+  bool ProgressLocked(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
 
   // dispatch_waiting.cc: waiting, waking, the thread
@@ -329,6 +348,7 @@ class Dispatcher {
   std::vector<RouteFacts> facts_ SLIPWAY_GUARDED_BY(mutex_);  // Plan's scratch
   PlanKey plan_key_ SLIPWAY_GUARDED_BY(mutex_);
   RoutePlan plan_ SLIPWAY_GUARDED_BY(mutex_);
+  uint64_t plan_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   size_t first_link_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   bool threaded_ SLIPWAY_GUARDED_BY(mutex_) = false;
   bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
