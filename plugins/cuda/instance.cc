@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "plugins/cuda/queue.h"
+#include "plugins/cuda/unpinning.h"
 
 namespace slipway::cuda {
 namespace {
@@ -112,7 +113,11 @@ slipway_status CudaInstance::PinHost(void* addr, uint64_t length, std::unique_pt
 
 slipway_status CudaInstance::UnpinHost(sdk::HostPin& pin, sdk::Error& err) {
   const ThreadGuard guard(*driver_, home_->context());
-  const Result r = driver_->MemHostUnregister(reinterpret_cast<void*>(pin.start()));
+  const DeviceAddress delta = RunCache(*driver_, pins_).FindHost(pin.start(), 1).delta;
+  Result r = kSuccess;
+  const bool idle = Unpinning::Get().Run(pin.start(), pin.length(), delta,
+                                         [&] { r = driver_->MemHostUnregister(reinterpret_cast<void*>(pin.start())); });
+  if (!idle) return err.FailRetryable(SLIPWAY_E_BUSY, "copies in flight use the memory: unpin it when they are done");
   // Somebody else has unregistered it, or the driver is gone as the process ends: it is not pinned any more.
   if (r != kSuccess && r != kErrorHostMemoryNotRegistered && r != kErrorDeinitialized) {
     return driver_->Fail(err, r, "cuMemHostUnregister");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "plugins/cuda/unpinning.h"
+
 namespace slipway::cuda {
 namespace {
 
@@ -95,7 +97,7 @@ Run RunCache::Ask(uintptr_t at, uint64_t length) {
     run.kernel = reachable && !run.managed && (a.context == nullptr || a.context == current);
     return run;
   }
-  if (known && a.type == kMemoryHost) {
+  if (known && a.type == kMemoryHost && !Unpinning::Get().Holds(at)) {
     run.kind = Run::kPinned;
     run.kernel = reachable && (a.context == current || pins_->Hold(at));
     run.delta = a.device_pointer != 0 ? a.device_pointer - at : 0;

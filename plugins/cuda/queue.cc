@@ -7,6 +7,7 @@
 
 #include "plugins/cuda/copiers.h"
 #include "plugins/cuda/instance.h"
+#include "plugins/cuda/unpinning.h"
 
 namespace slipway::cuda {
 namespace {
@@ -16,6 +17,18 @@ constexpr uint64_t kStepBytesMax = uint64_t{1} << 30;
 constexpr uint32_t kDirections = 3;
 
 uintptr_t At(const void* p) { return reinterpret_cast<uintptr_t>(p); }
+
+// From before addresses are looked up until what they were found to be is on a stream.
+class Submission {
+ public:
+  explicit Submission(std::atomic<uint64_t>& count) : count_(count) { count_.fetch_add(1); }
+  ~Submission() { count_.fetch_add(1); }
+  Submission(const Submission&) = delete;
+  Submission& operator=(const Submission&) = delete;
+
+ private:
+  std::atomic<uint64_t>& count_;
+};
 
 // Whether all of the range is memory of devices.
 bool IsDevice(RunCache& runs, uintptr_t at, uint64_t length) {
@@ -40,6 +53,7 @@ CudaQueue::CudaQueue(CudaInstance& owner, void* cookie)
       lanes_(static_cast<size_t>(owner.device_count()) * kDirections) {}
 
 CudaQueue::~CudaQueue() {
+  Unpinning::Get().Remove(*this);
   owner_.copiers().Remove(*this);
   while (users_.load(std::memory_order_acquire) > 0) std::this_thread::yield();  // they are about to leave
   for (const Order& order : orders_) {
@@ -58,6 +72,7 @@ slipway_status CudaQueue::Open(sdk::Error& err) {
     }
   }
   owner_.copiers().Add(*this);
+  Unpinning::Get().Add(*this);
   return SLIPWAY_OK;
 }
 
@@ -280,6 +295,7 @@ void CudaQueue::LaunchAll(ThreadGuard& guard) {
 }
 
 slipway_status CudaQueue::Submit(const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) {
+  const Submission under_way(submissions_);
   ThreadGuard guard(driver_, owner_.home().context());
   for (RunCache& runs : runs_) runs.Clear();
   recent_ = Recent{};

@@ -30,6 +30,12 @@ class CudaQueue final : public sdk::CopyQueue {
   // [channel] Pieces submitted from now on are copied after what `stream` holds now.
   slipway_status After(Stream stream, sdk::Error& err) SLIPWAY_EXCLUDES(mutex_);
 
+  // ---- for who unpins; any thread ---------------------------------------------------------------------------------
+  // Returns when the submission that is under way, if there is one, has ended.
+  void AwaitSubmission() const;
+  // Whether something in flight reads or writes the range, by addresses as devices call them.
+  bool Uses(DeviceAddress begin, DeviceAddress end) SLIPWAY_EXCLUDES(mutex_);
+
   // ---- for the copiers; any thread --------------------------------------------------------------------------------
   // Takes what has landed off the streams where the caller does not poll. Whether there was anything.
   bool HarvestForOthers() SLIPWAY_EXCLUDES(mutex_);
@@ -107,6 +113,7 @@ class CudaQueue final : public sdk::CopyQueue {
   // are several devices.
   std::vector<RunCache> runs_;
 
+  std::atomic<uint64_t> submissions_{0};  // that began and that ended: odd while one is under way
   std::atomic<uint32_t> users_{0}, polls_{0};
   std::atomic<uint32_t> flights_{0}, chunk_flights_{0};
   std::atomic<uint32_t> polls_seen_{0};  // by the thread that harvests

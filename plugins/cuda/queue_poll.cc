@@ -1,4 +1,6 @@
 // How pieces of a queue complete.
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "plugins/cuda/copiers.h"
@@ -149,6 +151,30 @@ void CudaQueue::WakeIfDone() {
     untold_ = false;
   }
   owner_.host().Wake(cookie_);
+}
+
+// ---- unpinning ---------------------------------------------------------------------------------------------------
+
+void CudaQueue::AwaitSubmission() const {
+  const uint64_t now = submissions_.load();
+  while (now % 2 != 0 && submissions_.load() == now) std::this_thread::yield();  // it takes microseconds
+}
+
+bool CudaQueue::Uses(DeviceAddress begin, DeviceAddress end) {
+  const auto overlaps = [&](DeviceAddress at, uint64_t bytes) { return at < end && begin < at + bytes; };
+  const ThreadGuard guard(driver_, owner_.home().context());
+  MutexLock lock(mutex_);
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    for (Flight* f = lane == nullptr ? nullptr : lane->front(); f != nullptr; f = f->next) {
+      if (f->chunk != nullptr) continue;  // that is the ring's memory
+      const KernelPiece* const pieces = f->pieces();
+      const bool touches = std::any_of(pieces, pieces + f->count, [&](const KernelPiece& p) {
+        return overlaps(p.dst, p.bytes) || overlaps(p.src, p.bytes);
+      });
+      if (touches && driver_.EventQuery(f->event) == kErrorNotReady) return true;
+    }
+  }
+  return false;
 }
 
 // ---- flights -----------------------------------------------------------------------------------------------------

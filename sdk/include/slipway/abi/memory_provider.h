@@ -54,7 +54,7 @@ typedef struct slipway_memory_provider {
    * Refused by the system: E_PIN_LIMIT with SLIPWAY_ERR_RETRYABLE. */
   slipway_status (*pin_host)(slipway_provider*, void* addr, uint64_t length, slipway_pin** out, slipway_error*);
   /* [any] Optional with pin_host. On failure the pages stay pinned and the pin stays valid: the core keeps the charge.
-   */
+   * E_BUSY: copies in flight use the pages, in whichever way this provider copies them; to be tried again. */
   slipway_status (*unpin_host)(slipway_provider*, slipway_pin*, slipway_error*);
   slipway_status (*queue_open)(slipway_provider*, void* cookie, slipway_copy_queue** out,
                                slipway_error*);       /* [control] */
