@@ -20,8 +20,8 @@ const char kConfigSchema[] = R"({
       "description": "The driver's library, a name or a path"},
     "ring_bytes": {"$ref": "#/definitions/bytes", "default": 67108864,
       "description": "Pinned memory that copies to and from pageable memory go through, 0 to 16 GiB; 0: the driver copies"},
-    "ring_chunk_bytes": {"$ref": "#/definitions/bytes", "default": 4194304,
-      "description": "What the ring is cut into, 64 KiB to 64 MiB"},
+    "ring_chunk_bytes": {"$ref": "#/definitions/bytes", "default": 8388608,
+      "description": "What the ring is cut into, 64 KiB to 64 MiB; an eighth of a ring of less than 64 MiB, if not given"},
     "copy_threads": {"type": "integer", "minimum": 0, "maximum": 64, "default": 0,
       "description": "Threads that copy between the ring and pageable memory; 0: five eighths of the cores, at most 10. Those beyond 6 copy to the device only"},
     "inline_bytes": {"$ref": "#/definitions/bytes", "default": 65536,
@@ -54,6 +54,9 @@ slipway_status ReadConfig(std::string_view text, Config& out, sdk::Error& err) {
   reader.UInt("kernel_blocks_down", c.kernel_blocks_down, 1, 1024);
   reader.UInt("kernel_blocks_up", c.kernel_blocks_up, 1, 1024);
   if (c.library.empty()) reader.Refuse("library", "empty: name the driver's library, such as \"libcuda.so.1\"");
+  if (!json.contains("ring_chunk_bytes")) {
+    c.ring_chunk_bytes = std::clamp(c.ring_bytes / 8 / (64 * kKiB) * (64 * kKiB), 64 * kKiB, c.ring_chunk_bytes);
+  }
   if (c.ring_bytes != 0 && c.ring_bytes < 2 * c.ring_chunk_bytes) {
     reader.Refuse("ring_bytes", "less than two chunks: raise it, lower \"ring_chunk_bytes\", or say 0 for no ring");
   }

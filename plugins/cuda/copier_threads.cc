@@ -22,17 +22,11 @@ constexpr uint32_t kSpinsPerLook = 32;
 // How often streams are looked at while nobody polls, and how long after the last flight.
 constexpr microseconds kLookFirst{20}, kLookLast{200}, kLinger{1000};
 
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 }  // namespace
 
 void Copiers::Start() {
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     for (Chunk& c : ring_.chunks()) {
       c.next = free_;
       free_ = &c;
@@ -60,7 +54,7 @@ bool Copiers::Drain(uint64_t timeout_ns) {
   for (uint64_t i = 0;; ++i) {
     HarvestQueues();
     {
-      MutexLock lock(mutex_);
+      BriefLock lock(mutex_);
       if (flights_.load() == 0 && busy_.load() == 0 && waiting_first_ == nullptr) return true;
     }
     if (i >= steps) return false;
@@ -69,12 +63,8 @@ bool Copiers::Drain(uint64_t timeout_ns) {
 }
 
 void Copiers::Stop() {
-  {
-    MutexLock lock(mutex_);
-    stopping_.store(true);
-    work_.NotifyAll();
-    work_up_.NotifyAll();
-  }
+  stopping_.store(true);
+  Wake(UINT32_MAX, true);
   for (std::thread& t : threads_) t.join();
   threads_.clear();
 }
@@ -83,36 +73,23 @@ void Copiers::Run() {
   pthread_setname_np(pthread_self(), "slipway-cuda");
   prctl(PR_SET_TIMERSLACK, 1000);  // or short waits take 50 microseconds longer
   bool spun = false;
-  MutexLock lock(mutex_);
-  while (!stopping_.load()) {
-    uint32_t portion = 0;
-    Lane* lane = nullptr;
-    if (Chunk* const chunk = Claim(portion)) {
-      lock.Unlock();
-      CopyPortion(*chunk, portion);
-      PortionDone(*chunk, true);
-      lock.Lock();
+  for (;;) {
+    const uint32_t ticket = sleepers_.Ticket();
+    if (stopping_.load()) return;
+    if (CopyOne(false)) {
       spun = false;
-    } else if (Op* const op = ClaimPlain(lane)) {
-      lock.Unlock();
-      CopyPlain(*lane, *op);
-      lock.Lock();
-    } else if (!watching_.load() && flights_.load() > 0) {
-      watching_.store(true);
-      lock.Unlock();
+    } else if (CopyOnePlain()) {
+      continue;
+    } else if (flights_.load() > 0 && !watching_.exchange(true)) {
       Watch();
-      lock.Lock();
-      // Who starts a flight after this sees that nobody watches; who did before is seen in the next round, or by
-      // another.
+      // Who starts a flight after this sees that nobody watches; who did before is seen here, or in the next round.
       watching_.store(false);
-      if (flights_.load() > 0) Notify();
+      if (flights_.load() > 0) sleepers_.Wake(1);
     } else if (!spun && busy_.load() > 0) {
-      lock.Unlock();
       SpinForWork();
-      lock.Lock();
       spun = true;
     } else {
-      Sleep(nullptr);
+      sleepers_.Sleep(ticket, nullptr);
       spun = false;
     }
   }
@@ -120,33 +97,15 @@ void Copiers::Run() {
 
 void Copiers::RunUp() {
   pthread_setname_np(pthread_self(), "slipway-cuda");
-  MutexLock lock(mutex_);
-  while (!stopping_.load()) {
-    uint32_t portion = 0;
-    // One that is behind another that goes down is left to the other threads.
-    const bool up = ready_first_ != nullptr && ready_first_->lane->direction() == Direction::kUp;
-    if (Chunk* const chunk = up ? Claim(portion) : nullptr) {
-      lock.Unlock();
-      CopyPortion(*chunk, portion);
-      PortionDone(*chunk, true);
+  for (;;) {
+    const uint32_t ticket = sleepers_up_.Ticket();
+    if (stopping_.load()) return;
+    if (CopyOne(true)) {
       SpinForUp();
-      lock.Lock();
-      continue;
+    } else {
+      sleepers_up_.Sleep(ticket, nullptr);
     }
-    ++sleeping_up_;
-    work_up_.Wait(mutex_);
-    --sleeping_up_;
   }
-}
-
-void Copiers::Sleep(const microseconds* at_most) {
-  ++sleeping_;
-  if (at_most == nullptr) {
-    work_.Wait(mutex_);
-  } else {
-    work_.WaitFor(mutex_, *at_most);
-  }
-  --sleeping_;
 }
 
 // Waking a thread takes longer than a chunk does to land.
@@ -178,10 +137,9 @@ void Copiers::Watch() {
       if (idle && quiet >= kLinger) return;
       // The longer a flight takes, the less a little more matters.
       const microseconds pause = std::min(kLookFirst + quiet / 64, kLookLast);
-      MutexLock lock(mutex_);
-      if (stopping_.load() || ready_portions_.load() > 0 || (waiting_first_ != nullptr && ring_.chunks().empty()))
-        return;
-      Sleep(&pause);
+      const uint32_t ticket = sleepers_.Ticket();
+      if (stopping_.load() || ready_portions_.load() > 0 || PlainWaits()) return;
+      sleepers_.Sleep(ticket, &pause);
       quiet += pause;
     }
   }
@@ -192,7 +150,7 @@ bool Copiers::HarvestQueues() {
   for (size_t i = 0;; ++i) {
     CudaQueue* queue = nullptr;
     {
-      MutexLock lock(mutex_);
+      BriefLock lock(mutex_);
       if (i >= queues_.size()) return landed;
       queue = queues_[i];
       queue->Enter();
@@ -200,6 +158,22 @@ bool Copiers::HarvestQueues() {
     landed = queue->HarvestForOthers() || landed;
     queue->Leave();
   }
+}
+
+bool Copiers::CopyOne(bool up_only) {
+  if ((up_only ? ready_up_ : ready_portions_).load() == 0) return false;
+  Chunk* chunk = nullptr;
+  uint32_t portion = 0;
+  {
+    BriefLock lock(mutex_);
+    // One that goes up, behind another that goes down, is left to the other threads.
+    if (up_only && (ready_first_ == nullptr || ready_first_->lane->direction() != Direction::kUp)) return false;
+    chunk = Claim(portion);
+  }
+  if (chunk == nullptr) return false;
+  CopyPortion(*chunk, portion);
+  PortionDone(*chunk, true);
+  return true;
 }
 
 Chunk* Copiers::Claim(uint32_t& portion) {
@@ -217,8 +191,8 @@ Chunk* Copiers::Claim(uint32_t& portion) {
 
 // The parts that lie in the portion, or as far as they do.
 void Copiers::CopyPortion(const Chunk& chunk, uint32_t portion) const {
-  const uint64_t begin = portion * portion_bytes_;
-  const uint64_t end = std::min(begin + portion_bytes_, chunk.bytes);
+  const uint64_t begin = portion * chunk.portion_bytes;
+  const uint64_t end = std::min(begin + chunk.portion_bytes, chunk.bytes);
   const bool down = chunk.lane->direction() == Direction::kDown;
   const Part* const parts = chunk.parts.get();
   const Part* part = std::partition_point(parts, parts + chunk.part_count,
@@ -231,14 +205,14 @@ void Copiers::CopyPortion(const Chunk& chunk, uint32_t portion) const {
     if (down) {
       CopyFromRing(host, slot, to - from);
     } else {
-      CopyToRing(slot, host, to - from);
+      CopyToRing(slot, host, to - from, chunk.streaming);
     }
   }
 }
 
 void Copiers::PortionDone(Chunk& chunk, bool wake) {
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     if (--chunk.portions_left > 0) return;
   }
   if (chunk.lane->direction() == Direction::kUp) {
@@ -251,8 +225,27 @@ void Copiers::PortionDone(Chunk& chunk, bool wake) {
   Pump(kPumpAfterChunk);
 }
 
+bool Copiers::PlainWaits() {
+  if (!ring_.chunks().empty()) return false;
+  BriefLock lock(mutex_);
+  return waiting_first_ != nullptr;
+}
+
+bool Copiers::CopyOnePlain() {
+  if (!ring_.chunks().empty()) return false;
+  Lane* lane = nullptr;
+  Op* op = nullptr;
+  {
+    BriefLock lock(mutex_);
+    op = ClaimPlain(lane);
+  }
+  if (op == nullptr) return false;
+  CopyPlain(*lane, *op);
+  return true;
+}
+
 Op* Copiers::ClaimPlain(Lane*& lane) {
-  if (!ring_.chunks().empty() || waiting_first_ == nullptr) return nullptr;
+  if (waiting_first_ == nullptr) return nullptr;
   lane = waiting_first_;
   waiting_first_ = lane->next_waiting;
   if (waiting_first_ == nullptr) waiting_last_ = nullptr;
@@ -280,7 +273,7 @@ void Copiers::CopyPlain(Lane& lane, Op& op) {
     queue.PlainDone(op, r);
   }
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     busy_.fetch_sub(1);
   }
   queue.WakeIfDone();

@@ -13,37 +13,34 @@ namespace {
 constexpr uint32_t kPumpAtSubmit = 4, kPumpUpAtSubmit = 8;
 constexpr uint64_t kPartAlign = 16;
 constexpr uint64_t kSmallestSplit = 4096;
-// What a thread copies at a time.
-constexpr uint64_t kPortionBytes = uint64_t{256} << 10;
-// A transfer begins and ends with small chunks, since nothing overlaps the copying of the first and the last.
-constexpr uint64_t kFirstChunkBytes = uint64_t{512} << 10;
+// What a thread copies at a time: less of short chunks, so that all threads have something of the first and the last.
+constexpr uint64_t kPortionsMin = 8, kPortionBytes = uint64_t{256} << 10, kPortionBytesMin = uint64_t{64} << 10;
+constexpr uint64_t kShortestChunkBytes = uint64_t{512} << 10;
+constexpr uint64_t kChunkAlign = uint64_t{64} << 10;
+// What a core has just written is still in its own cache, and a device reads it from there at less than half its rate.
+// In the middle of a transfer enough is written ahead for it to have left; not at its beginning, nor at its end.
+constexpr uint32_t kStreamedFirst = 4;
+constexpr uint64_t kStreamedTailBytes = uint64_t{20} << 20;
 
 }  // namespace
 
 Copiers::Copiers(const Driver& driver, sdk::Host host, const Config& config, Ring& ring, Counters& counters)
-    : driver_(driver),
-      host_(host),
-      config_(config),
-      ring_(ring),
-      counters_(counters),
-      portion_bytes_(std::min(config.ring_chunk_bytes, kPortionBytes)) {}
+    : driver_(driver), host_(host), config_(config), ring_(ring), counters_(counters) {}
 
 void Copiers::Add(CudaQueue& queue) {
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   queues_.push_back(&queue);
 }
 
 void Copiers::Remove(CudaQueue& queue) {
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   std::erase(queues_, &queue);
 }
 
 void Copiers::Launched(bool chunk) {
   flights_.fetch_add(1);
   if (chunk) chunk_flights_.fetch_add(1);
-  if (watching_.load()) return;
-  MutexLock lock(mutex_);
-  Notify();
+  if (!watching_.load()) sleepers_.Wake(1);
 }
 
 void Copiers::Ended(bool chunk) {
@@ -51,8 +48,9 @@ void Copiers::Ended(bool chunk) {
   if (chunk) chunk_flights_.fetch_sub(1);
 }
 
-void Copiers::Notify() {
-  if (sleeping_ > 0) work_.NotifyOne();
+void Copiers::Wake(uint32_t portions, bool up) {
+  sleepers_.Wake(portions);
+  if (up) sleepers_up_.Wake(portions);
 }
 
 // ---- chunks ------------------------------------------------------------------------------------------------------
@@ -84,17 +82,21 @@ Chunk* Copiers::TakeChunk(Lane& lane) {
   chunk->lane = &lane;
   chunk->result = kSuccess;
   chunk->caller_copies = false;
+  if (lane.chunks == 0) lane.begun = 0;
   FillParts(*chunk);
   ++lane.chunks;
+  ++lane.begun;
   return chunk;
 }
 
-// What the next chunk of the lane may hold.
+// What the next chunk of the lane may hold. Each is a copy more for the device, which costs it microseconds, so chunks
+// are short only where the device waits for the first one to be filled, or the caller for the last one to be emptied.
 uint64_t Copiers::ChunkBytes(const Lane& lane) const {
-  const uint64_t first = std::min(kFirstChunkBytes, config_.ring_chunk_bytes);
-  const uint64_t begin = first << std::min(lane.chunks, 16u);
-  const uint64_t end = std::max(lane.waiting_bytes / 4, first);
-  return std::min({begin, end, config_.ring_chunk_bytes});
+  const uint64_t shortest = std::min(kShortestChunkBytes, config_.ring_chunk_bytes);
+  const uint64_t most = lane.direction() == Direction::kUp
+                            ? shortest << std::min(lane.begun, 16u)
+                            : std::max(lane.waiting_bytes / 2 / kChunkAlign * kChunkAlign, shortest);
+  return std::min(most, config_.ring_chunk_bytes);
 }
 
 // Parts lie in the chunk as they lie in the device's memory, to 16 bytes, which is what the kernel likes best.
@@ -129,9 +131,11 @@ void Copiers::FillParts(Chunk& chunk) {
       if (lane.waiting_first == nullptr) lane.waiting_last = nullptr;
     }
   }
+  chunk.streaming = lane.begun < kStreamedFirst || lane.waiting_bytes < kStreamedTailBytes;
   chunk.part_count = n;
   chunk.bytes = used;
-  chunk.portions = static_cast<uint32_t>((used + portion_bytes_ - 1) / portion_bytes_);
+  chunk.portion_bytes = std::clamp(used / kPortionsMin / kPartAlign * kPartAlign, kPortionBytesMin, kPortionBytes);
+  chunk.portions = static_cast<uint32_t>((used + chunk.portion_bytes - 1) / chunk.portion_bytes);
   chunk.portions_left = chunk.portions;
   chunk.next_portion = 0;
 }
@@ -140,21 +144,18 @@ void Copiers::MakeReady(Chunk& chunk) {
   chunk.next = nullptr;
   (ready_last_ != nullptr ? ready_last_->next : ready_first_) = &chunk;
   ready_last_ = &chunk;
-  if (chunk.lane->direction() == Direction::kUp) {
-    ready_up_.fetch_add(chunk.portions);
-    for (uint32_t i = 0; i < std::min(chunk.portions, sleeping_up_); ++i) work_up_.NotifyOne();
-  }
+  if (chunk.lane->direction() == Direction::kUp) ready_up_.fetch_add(chunk.portions);
   ready_portions_.fetch_add(chunk.portions);
-  for (uint32_t i = 0; i < std::min(chunk.portions, sleeping_); ++i) work_.NotifyOne();
 }
 
 void Copiers::Pump(uint32_t count) {
+  uint32_t ready = 0;
   for (uint32_t given = 0; given < count;) {
     Chunk* chunk = nullptr;
     {
-      MutexLock lock(mutex_);
+      BriefLock lock(mutex_);
       Lane* const lane = waiting_first_;
-      if (lane == nullptr || free_ == nullptr) return;
+      if (lane == nullptr || free_ == nullptr) break;
       waiting_first_ = lane->next_waiting;
       if (waiting_first_ == nullptr) waiting_last_ = nullptr;
       lane->listed = false;
@@ -162,6 +163,7 @@ void Copiers::Pump(uint32_t count) {
       chunk = TakeChunk(*lane);
       List(*lane);  // to the end: every lane gets its turn
       if (lane->direction() == Direction::kUp) {
+        ready += chunk->portions;
         MakeReady(*chunk);  // and may be in other hands as soon as the lock is not held
         ++given;
         continue;
@@ -169,6 +171,7 @@ void Copiers::Pump(uint32_t count) {
     }
     if (Issue(*chunk, true)) ++given;
   }
+  Wake(ready, true);
 }
 
 bool Copiers::Issue(Chunk& chunk, bool wake) {
@@ -208,9 +211,12 @@ void Copiers::Landed(Chunk& chunk, bool wake) {
   const bool down = chunk.lane->direction() == Direction::kDown;
   if (down && chunk.result == kSuccess) {
     if (!chunk.caller_copies) {
-      MutexLock lock(mutex_);
-      MakeReady(chunk);
-      return;
+      const uint32_t portions = chunk.portions;
+      {
+        BriefLock lock(mutex_);
+        MakeReady(chunk);
+      }
+      return Wake(portions, false);
     }
     for (uint32_t i = 0; i < chunk.portions; ++i) CopyPortion(chunk, i);
   }
@@ -224,7 +230,7 @@ void Copiers::Finish(Chunk& chunk, bool wake) {
   queue.Enter();
   queue.PartsDone(chunk);
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     chunk.next = free_;
     free_ = &chunk;
     busy_.fetch_sub(1);
@@ -238,7 +244,7 @@ void Copiers::Finish(Chunk& chunk, bool wake) {
 void Copiers::FailWaiting(Lane& lane, Result result) {
   Op* op = nullptr;
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     op = lane.waiting_first;
     lane.waiting_first = lane.waiting_last = nullptr;
     lane.waiting_bytes = 0;
@@ -254,7 +260,7 @@ void Copiers::FailWaiting(Lane& lane, Result result) {
 void Copiers::Copy(Lane& lane, Op* first, Op* last, uint64_t bytes) {
   Chunk* chunk = nullptr;
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     const bool alone = lane.waiting_first == nullptr;
     (alone ? lane.waiting_first : lane.waiting_last->next) = first;
     lane.waiting_last = last;
@@ -263,8 +269,8 @@ void Copiers::Copy(Lane& lane, Op* first, Op* last, uint64_t bytes) {
     if (alone && bytes <= config_.inline_bytes) chunk = TakeChunk(lane);
     if (chunk != nullptr) chunk->caller_copies = true;
     List(lane);
-    if (ring_.chunks().empty()) Notify();
   }
+  if (ring_.chunks().empty()) return Wake(1, false);
   if (chunk != nullptr) {
     if (lane.direction() == Direction::kUp) {
       for (uint32_t i = 0; i < chunk->portions; ++i) CopyPortion(*chunk, i);
@@ -272,10 +278,10 @@ void Copiers::Copy(Lane& lane, Op* first, Op* last, uint64_t bytes) {
     Issue(*chunk, false);
     return;
   }
-  Pump(lane.direction() == Direction::kUp ? kPumpUpAtSubmit : kPumpAtSubmit);
-  MutexLock lock(mutex_);
-  if (sleeping_up_ > 0 && lane.direction() == Direction::kUp) work_up_.NotifyAll();
-  if (sleeping_ > 0) work_.NotifyAll();  // waking takes longer than the first chunk does, so they wake meanwhile
+  if (lane.direction() == Direction::kUp) return Pump(kPumpUpAtSubmit);
+  Pump(kPumpAtSubmit);
+  // Waking takes longer than the first chunk does, so they wake meanwhile.
+  Wake(static_cast<uint32_t>(std::min<uint64_t>(bytes / kPortionBytesMin + 1, UINT32_MAX)), false);
 }
 
 void Copiers::Help(CudaQueue& queue) {
@@ -283,7 +289,7 @@ void Copiers::Help(CudaQueue& queue) {
   Chunk* chunk = nullptr;
   uint32_t portion = 0;
   {
-    MutexLock lock(mutex_);
+    BriefLock lock(mutex_);
     if (ready_first_ == nullptr || &ready_first_->lane->queue() != &queue) return;
     chunk = Claim(portion);
   }

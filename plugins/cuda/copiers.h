@@ -10,6 +10,7 @@
 
 #include "plugins/cuda/lane.h"
 #include "plugins/cuda/ring.h"
+#include "plugins/cuda/sleepers.h"
 #include "slipway/sdk/host.hpp"
 
 namespace slipway::cuda {
@@ -45,7 +46,7 @@ class Copiers {
   // Whether a thread looks at the streams now.
   bool watching() const { return watching_.load(); }
   // A flight more, or fewer, is on a stream; whether it is that of a chunk that threads will copy.
-  void Launched(bool chunk) SLIPWAY_EXCLUDES(mutex_);
+  void Launched(bool chunk);
   void Ended(bool chunk);
 
  private:
@@ -62,13 +63,15 @@ class Copiers {
   bool HarvestQueues() SLIPWAY_EXCLUDES(mutex_);
   void SpinForWork() const;
   void SpinForUp() const;
-  void Sleep(const std::chrono::microseconds* at_most) SLIPWAY_REQUIRES(mutex_);
 
-  // A portion of a chunk to copy.
+  // Copies a portion of a chunk, where there is one to copy; of one that goes up, for `up_only`.
+  bool CopyOne(bool up_only) SLIPWAY_EXCLUDES(mutex_);
   Chunk* Claim(uint32_t& portion) SLIPWAY_REQUIRES(mutex_);
   void CopyPortion(const Chunk& chunk, uint32_t portion) const;
   void PortionDone(Chunk& chunk, bool wake) SLIPWAY_EXCLUDES(mutex_);
   // Where there is no ring: a piece for the driver to copy.
+  bool PlainWaits() SLIPWAY_EXCLUDES(mutex_);
+  bool CopyOnePlain() SLIPWAY_EXCLUDES(mutex_);
   Op* ClaimPlain(Lane*& lane) SLIPWAY_REQUIRES(mutex_);
   void CopyPlain(Lane& lane, Op& op) SLIPWAY_EXCLUDES(mutex_);
 
@@ -77,7 +80,8 @@ class Copiers {
   Chunk* TakeChunk(Lane& lane) SLIPWAY_REQUIRES(mutex_);
   void FillParts(Chunk& chunk) SLIPWAY_REQUIRES(mutex_);
   void MakeReady(Chunk& chunk) SLIPWAY_REQUIRES(mutex_);
-  void Notify() SLIPWAY_REQUIRES(mutex_);
+  // Threads for so many portions, where that many sleep.
+  void Wake(uint32_t portions, bool up);
   uint64_t ChunkBytes(const Lane& lane) const;
   // Gives chunks to the lanes that wait, at most `count` of them.
   void Pump(uint32_t count) SLIPWAY_EXCLUDES(mutex_);
@@ -91,7 +95,6 @@ class Copiers {
   const Config& config_;
   Ring& ring_;
   Counters& counters_;
-  const uint64_t portion_bytes_;
 
   std::vector<std::thread> threads_;  // touched by Start() and Stop() alone
   std::atomic<bool> stopping_{false};
@@ -101,9 +104,9 @@ class Copiers {
   std::atomic<uint32_t> busy_up_{0};         // chunks in use that go up
   std::atomic<bool> watching_{false};        // a thread is in Watch()
 
-  Mutex mutex_;
-  CondVar work_, work_up_;
-  uint32_t sleeping_ SLIPWAY_GUARDED_BY(mutex_) = 0, sleeping_up_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  Sleepers sleepers_, sleepers_up_;
+
+  Mutex mutex_;                    // taken with a BriefLock
   std::atomic<uint32_t> busy_{0};  // chunks in use, and pieces that the driver copies; changed under the mutex
   Chunk* free_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // the last used first, which the caches still hold
   Chunk *ready_first_ SLIPWAY_GUARDED_BY(mutex_) = nullptr, *ready_last_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;

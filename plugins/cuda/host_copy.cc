@@ -74,7 +74,8 @@ void CopyStreaming(void* to, const void* from, size_t bytes) { std::memcpy(to, f
 }  // namespace
 
 void CopyFromRing(void* to, const void* from, size_t bytes) { CopyStreaming(to, from, bytes); }
-// A device reads it at once, from the caches where it still is there.
-void CopyToRing(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void CopyToRing(void* to, const void* from, size_t bytes, bool streaming) {
+  streaming ? CopyStreaming(to, from, bytes) : static_cast<void>(std::memcpy(to, from, bytes));
+}
 
 }  // namespace slipway::cuda

@@ -7,9 +7,9 @@
 namespace slipway::cuda {
 
 // Ranges do not overlap. All stores are visible to others when these return. From the ring past the caches, as nobody
-// here reads it soon, and it would push out what will be read.
+// here reads it soon, and it would push out what will be read; to it where `streaming` says so.
 void CopyFromRing(void* to, const void* from, size_t bytes);
-void CopyToRing(void* to, const void* from, size_t bytes);
+void CopyToRing(void* to, const void* from, size_t bytes, bool streaming);
 
 }  // namespace slipway::cuda
 

@@ -118,6 +118,7 @@ class Lane {
   Lane* next_waiting = nullptr;
   bool listed = false;  // among the lanes that have something waiting
   uint32_t chunks = 0;  // in use by it
+  uint32_t begun = 0;   // since it had none in use
 
  private:
   static constexpr uint32_t kFlightsMax = 256;

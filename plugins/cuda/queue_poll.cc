@@ -8,6 +8,11 @@
 #include "plugins/cuda/queue.h"
 
 namespace slipway::cuda {
+namespace {
+
+constexpr uint32_t kPausesPerLook = 32;  // a microsecond or two
+
+}  // namespace
 
 void CudaQueue::Done(Op& op) {
   op.next = nullptr;
@@ -118,10 +123,12 @@ slipway_status CudaQueue::Poll(sdk::Completions& out) {
       Landing landing;
       {
         const ThreadGuard guard(driver_, owner_.home().context());
-        MutexLock lock(mutex_);
+        BriefLock lock(mutex_);
         HarvestLocked(landing);
       }
       HandOver(landing, false);
+      // Who issues chunks needs the lock, and the driver's, more than who looks whether one has landed.
+      for (uint32_t i = 0; i < kPausesPerLook && !landing.any && chunk_flights_.load() > 0; ++i) Pause();
     }
     copiers.Help(*this);
   }
@@ -180,23 +187,23 @@ bool CudaQueue::Uses(DeviceAddress begin, DeviceAddress end) {
 // ---- flights -----------------------------------------------------------------------------------------------------
 
 Flight* CudaQueue::TakeFlight(Lane& lane) {
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   return lane.TakeFlight(true);
 }
 void CudaQueue::GiveBack(Lane& lane, Flight* flight) {
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   lane.GiveFlight(flight);
 }
 void CudaQueue::Push(Lane& lane, Flight* flight) {
   const bool chunk = flight->chunk != nullptr && !flight->chunk->caller_copies;
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   lane.Push(flight);
   flights_.fetch_add(1);
   if (chunk) chunk_flights_.fetch_add(1);
 }
 
 void CudaQueue::PartsDone(const Chunk& chunk) {
-  MutexLock lock(mutex_);
+  BriefLock lock(mutex_);
   for (uint32_t i = 0; i < chunk.part_count; ++i) Unref(*chunk.parts[i].op, chunk.result);
 }
 void CudaQueue::PlainDone(Op& op, Result result) {

@@ -37,8 +37,10 @@ struct Chunk {
   Lane* lane = nullptr;
   uint32_t part_count = 0;
   uint64_t bytes = 0;          // of the slot that are in use, gaps included
+  bool streaming = false;      // it is filled past the caches
   bool caller_copies = false;  // rather than a thread
   Result result = kSuccess;
+  uint64_t portion_bytes = 0;
   uint32_t next_portion = 0, portions = 0, portions_left = 0;
   Chunk* next = nullptr;
 };
