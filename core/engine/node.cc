@@ -78,7 +78,12 @@ std::string BuiltInPluginFolder() {
 class Node::Services final : public BasicHostServices {
  public:
   Services(std::string name, Node& node) : BasicHostServices(std::move(name), *node.log_, node.clock_), node_(node) {}
-  bool PinCharge(uint64_t bytes) override { return node_.budget_->TryReserve(bytes); }
+  bool PinCharge(uint64_t bytes) override {
+    if (node_.budget_->TryReserve(bytes)) return true;
+    // It may not wait for room, but there may be some when it asks again.
+    if (PinCache* cache = node_.room_.load(std::memory_order_acquire)) cache->AskForRoom(bytes);
+    return false;
+  }
   void PinUncharge(uint64_t bytes) override { node_.budget_->Release(bytes); }
   const void* GetExtension(std::string_view id) override {
     return id == SLIPWAY_HOST_COPY_ID && node_.copies_ != nullptr ? CopyExtension() : nullptr;
@@ -218,6 +223,7 @@ Status Node::StartDispatcher() {
   dispatcher_ = std::make_unique<Dispatcher>(std::move(parts));
   wakes_.store(dispatcher_.get(), std::memory_order_release);
   if (cache_ != nullptr) cache_->Start();
+  room_.store(cache_.get(), std::memory_order_release);
   return dispatcher_->Start(true);
 }
 

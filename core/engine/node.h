@@ -21,6 +21,7 @@
 #include "core/memory/host_pins.h"
 #include "core/memory/pin_budget.h"
 #include "core/memory/pin_cache.h"
+#include "core/memory/provider_pinner.h"
 #include "core/memory/providers.h"
 #include "core/memory/regions.h"
 #include "core/memory/staging_pool.h"
@@ -84,6 +85,11 @@ class Node final : public SegmentSource {
   struct Failure {
     std::string name, reason;
   };
+  // What is done about a segment of host memory, so that devices copy it at full rate.
+  struct SegmentPins {
+    std::vector<HostPin> pins;    // for as long as it is published
+    std::vector<Span> on_demand;  // declared to the cache
+  };
 
   Node(Options options, std::string source);
   Status Start();
@@ -102,6 +108,8 @@ class Node final : public SegmentSource {
   void UnpinSegment(const std::string& name) SLIPWAY_REQUIRES(segments_mutex_);
   void UnpinSegments() SLIPWAY_EXCLUDES(segments_mutex_);
   void StartCache(Dispatcher::Parts* parts);
+  template <typename PinnerT>
+  uint32_t AddPinner(std::unique_ptr<PinnerT> pinner);
   Status StartDispatcher();
   Status StartControl();
   void Warn(const std::vector<std::string>& warnings);
@@ -125,9 +133,10 @@ class Node final : public SegmentSource {
   std::vector<std::vector<Registration*>> pool_registrations_;  // per transport
   std::vector<HostPin> pool_pins_;
   Mutex segments_mutex_;  // held while a segment is published or withdrawn
-  std::map<std::string, std::vector<HostPin>> segment_pins_ SLIPWAY_GUARDED_BY(segments_mutex_);
-  std::vector<std::unique_ptr<TransportPinner>> pinners_;  // by their numbers with the cache
-  std::unique_ptr<PinCache> cache_;                        // null: nothing is pinned on demand
+  std::map<std::string, SegmentPins> segment_pins_ SLIPWAY_GUARDED_BY(segments_mutex_);
+  std::vector<std::unique_ptr<Pinner>> pinners_;  // by their numbers with the cache
+  std::unique_ptr<PinCache> cache_;               // null: nothing is pinned on demand
+  std::atomic<PinCache*> room_{nullptr};          // cache_, once plugins may ask it for room
   std::unique_ptr<Dispatcher> dispatcher_;
   std::atomic<Dispatcher*> wakes_{nullptr};  // dispatcher_, once it can be woken
   std::unique_ptr<Regions> regions_;

@@ -9,6 +9,9 @@
 namespace slipway {
 namespace {
 
+// How long withdrawing a segment waits for what is being pinned of it just now.
+constexpr uint64_t kUnpinNs = 5'000'000'000;
+
 // Of the first device that needs registered memory; -1: unknown.
 int32_t NumaNodeOf(const std::vector<std::unique_ptr<Transport>>& transports) {
   for (const auto& t : transports) {
@@ -63,7 +66,16 @@ Status Node::CheckBudget() const {
                                                " must fit; raise it, or lower /memory/staging/bytes");
 }
 
-// The cache that pins on demand, for the transports that need registration.
+template <typename PinnerT>
+uint32_t Node::AddPinner(std::unique_ptr<PinnerT> pinner) {
+  const uint32_t who = cache_->AddPinner(*pinner, pinner->Traits());
+  pinners_.push_back(std::move(pinner));
+  cache_->Measure(who);
+  return who;
+}
+
+// The cache that pins on demand, for the transports that need registration and the providers whose devices copy host
+// memory faster where it is pinned.
 void Node::StartCache(Dispatcher::Parts* parts) {
   if (options_.memory.pin_policy != PinPolicy::kOnDemand) return;
   parts->pinners.assign(transports_.size(), -1);
@@ -71,11 +83,13 @@ void Node::StartCache(Dispatcher::Parts* parts) {
       PinCache::Parts{options_.memory.cache, budget_.get(), &clock_, log_.get(), &counters_});
   for (size_t i = 0; i < transports_.size(); ++i) {
     if (!transports_[i]->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG)) continue;
-    pinners_.push_back(std::make_unique<TransportPinner>(*transports_[i]));
-    const uint32_t who = cache_->AddPinner(*pinners_.back(), pinners_.back()->Traits());
-    cache_->Measure(who);
-    parts->pinners[i] = who;
+    parts->pinners[i] = AddPinner(std::make_unique<TransportPinner>(*transports_[i]));
   }
+  std::vector<int64_t> of_providers;
+  for (const MemoryProvider& p : providers_.all()) {
+    of_providers.push_back(p.CanPin() ? int64_t{AddPinner(std::make_unique<ProviderPinner>(p, *copies_))} : -1);
+  }
+  if (copies_ != nullptr) copies_->PinWith(*cache_, std::move(of_providers));
   parts->cache = cache_.get();
   parts->pin_wait_ns = options_.memory.cache.room_wait_ms * 1'000'000;
   budget_->SetReclaimer([this](uint64_t bytes) { cache_->MakeRoom(bytes); });
@@ -117,25 +131,36 @@ void Node::UnpinPool() {
   Warn(warnings);
 }
 
-// A segment of host memory is pinned by the providers for as long as peers know it, where the policy is to pin all.
+// A segment of host memory is pinned by the providers for as long as peers know it, where the policy is to pin all, or
+// when it is used. The transports have registered it anyway.
 void Node::PinSegment(const std::string& name, std::span<const Span> spans, uint64_t kind) {
-  if (options_.memory.pin_policy != PinPolicy::kWholeRegion || kind != SLIPWAY_MEM_HOST) return;
+  if (kind != SLIPWAY_MEM_HOST || providers_.kinds() == 0) return;
+  SegmentPins& segment = segment_pins_[name];
   std::vector<std::string> warnings;
-  std::vector<HostPin>& pins = segment_pins_[name];
   for (const Span& span : spans) {
-    const std::vector<HostPin> more = pins_->Pin(span.address, span.length, &warnings);
-    pins.insert(pins.end(), more.begin(), more.end());
+    if (cache_ != nullptr) {
+      cache_->Declare(reinterpret_cast<uint64_t>(span.address), span.length, kind, PinFor::kDevices);
+      segment.on_demand.push_back(span);
+    } else if (options_.memory.pin_policy == PinPolicy::kWholeRegion) {
+      const std::vector<HostPin> more = pins_->Pin(span.address, span.length, &warnings);
+      segment.pins.insert(segment.pins.end(), more.begin(), more.end());
+    }
   }
-  if (pins.empty()) segment_pins_.erase(name);
   for (std::string& w : warnings) w = "segment \"" + name + "\": " + w;
   Warn(warnings);
 }
 
+// Nobody copies it any more, as it was withdrawn.
 void Node::UnpinSegment(const std::string& name) {
   const auto found = segment_pins_.find(name);
   if (found == segment_pins_.end()) return;
   std::vector<std::string> warnings;
-  pins_->Unpin(found->second, &warnings);
+  pins_->Unpin(found->second.pins, &warnings);
+  for (const Span& span : found->second.on_demand) {
+    const Status status =
+        cache_->Undeclare(reinterpret_cast<uint64_t>(span.address), span.length, kUnpinNs, PinFor::kDevices);
+    if (!status.ok()) warnings.push_back(status.message());
+  }
   segment_pins_.erase(found);
   for (std::string& w : warnings) w = "segment \"" + name + "\": " + w;
   Warn(warnings);

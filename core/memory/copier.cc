@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/status_name.h"
+#include "core/memory/host_use.h"
 #include "slipway/sdk/error.hpp"
 
 namespace slipway {
@@ -28,10 +29,12 @@ Copier::~Copier() {
 
 Status Copier::OpenQueues(const Providers& providers, void* cookie) {
   MutexLock lock(mutex_);
-  for (const MemoryProvider& p : providers.all()) {
+  for (size_t i = 0; i < providers.all().size(); ++i) {
+    const MemoryProvider& p = providers.all()[i];
     slipway_error error = EmptyError();
     Queue q;
     q.provider = &p;
+    if (i < service_.pinners_.size()) q.pinner = service_.pinners_[i];
     q.order = static_cast<const sdk::MemoryOrder*>(p.Extension(sdk::kMemoryOrderId));
     const slipway_status status = p.table->queue_open(p.instance, cookie, &q.queue, &error);
     if (status != SLIPWAY_OK) {
@@ -59,6 +62,17 @@ void Copier::Count(const slipway_copy* pieces, uint32_t stride, uint32_t n) {
   counters.Add(Counter::kProviderCopiedBytes, bytes);
 }
 
+void Copier::TellCache(const Queue& queue, const slipway_copy* pieces, uint32_t stride, uint32_t n) {
+  if (queue.pinner < 0) return;
+  HostUse use(*service_.cache_, static_cast<uint32_t>(queue.pinner));
+  for (uint32_t i = 0; i < n; ++i) {
+    const slipway_copy& c = PieceAt(pieces, stride, i);
+    const bool down = c.dst_kind == SLIPWAY_MEM_HOST;
+    if (!down && c.src_kind != SLIPWAY_MEM_HOST) continue;
+    use.Add(reinterpret_cast<uint64_t>(down ? c.dst : c.src), c.length);
+  }
+}
+
 slipway_status Copier::Submit(const slipway_copy* pieces, uint32_t stride, uint32_t n, uint32_t* accepted,
                               slipway_error* error) {
   *accepted = 0;
@@ -76,6 +90,7 @@ slipway_status Copier::Submit(const slipway_copy* pieces, uint32_t stride, uint3
     const slipway_status status = queue->provider->table->copy_submit(queue->queue, first, stride, run, &taken, error);
     taken = std::min(taken, run);
     Count(first, stride, taken);
+    TellCache(*queue, first, stride, taken);
     queue->inflight += taken;
     inflight_.fetch_add(taken, std::memory_order_relaxed);
     service_.inflight_.fetch_add(taken, std::memory_order_relaxed);

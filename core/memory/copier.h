@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "core/memory/pin_cache.h"
 #include "core/memory/providers.h"
 #include "core/metrics/counters.h"
 #include "slipway/abi/memory_provider.h"
@@ -40,6 +42,7 @@ class Copier {
     const MemoryProvider* provider = nullptr;
     slipway_copy_queue* queue = nullptr;
     const sdk::MemoryOrder* order = nullptr;
+    int64_t pinner = -1;  // the provider's number with the cache
     uint64_t inflight = 0;
   };
 
@@ -47,6 +50,7 @@ class Copier {
   Status OpenQueues(const Providers& providers, void* cookie);
   Queue* FindQueue(const slipway_copy& piece) SLIPWAY_REQUIRES(mutex_);
   void Count(const slipway_copy* pieces, uint32_t stride, uint32_t n);
+  void TellCache(const Queue& queue, const slipway_copy* pieces, uint32_t stride, uint32_t n);
 
   CopyService& service_;
   const Counter count_;
@@ -62,6 +66,12 @@ class CopyService {
   CopyService(const Providers& providers, Counters& counters) : providers_(providers), counters_(counters) {}
   ~CopyService();
 
+  // Before the first Open. The cache is told what copies use of the host's memory, so that it has it pinned by whose
+  // devices use it again and again. By provider: its number with the cache; -1: it pins nothing.
+  void PinWith(PinCache& cache, std::vector<int64_t> pinners) {
+    cache_ = &cache;
+    pinners_ = std::move(pinners);
+  }
   // SLIPWAY_MEM_* bits that can be copied to and from host memory; without host memory itself.
   uint64_t kinds() const { return providers_.kinds(); }
   // `cookie` is what the providers wake with; each accepted piece adds one to `count`. The copier is the service's.
@@ -79,6 +89,8 @@ class CopyService {
 
   const Providers& providers_;
   Counters& counters_;
+  PinCache* cache_ = nullptr;     // null: nothing is pinned on demand
+  std::vector<int64_t> pinners_;  // by provider
   std::atomic<uint64_t> inflight_{0};
   Mutex mutex_;
   std::vector<std::unique_ptr<Copier>> copiers_ SLIPWAY_GUARDED_BY(mutex_);

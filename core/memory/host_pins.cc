@@ -13,7 +13,7 @@ std::vector<HostPin> HostPins::Pin(const void* addr, uint64_t length, std::vecto
   const uint64_t bytes = RoundUp(reinterpret_cast<uint64_t>(addr) + length, page) - begin;
   for (const MemoryProvider& p : providers_.all()) {
     if (!p.CanPin()) continue;
-    if (!budget_.TryReserve(bytes)) {
+    if (!budget_.Reserve(bytes)) {
       counters_.Add(Counter::kRegisterRefused);
       warnings->push_back(p.name() + " does not pin " + FormatSize(bytes) +
                           ", since the pin budget is used up: raise memory.budget_bytes, or copies stay slower");

@@ -240,6 +240,18 @@ void PinCache::Copied(uint32_t who, uint64_t addr, uint64_t length, uint64_t now
   }
 }
 
+PinCache::Place PinCache::Locate(uint32_t who, uint64_t addr) const {
+  const ExtentTable& table = clients_[who]->table;
+  ExtentTable::Found found;
+  if (!table.Find(addr, &found)) {
+    MutexLock lock(mutex_);
+    (void)table.Find(addr, &found);  // it changes under the lock only
+  }
+  const uint64_t end = addr + std::min(found.bytes, UINT64_MAX - addr);
+  if (found.extent == nullptr) return {addr, end, false};
+  return {std::max(found.grid.begin, addr >> found.grid.shift << found.grid.shift), end, true};
+}
+
 Extent* PinCache::Peek(uint32_t who, uint64_t addr, uint64_t length, uint32_t access, uint64_t* bytes) const {
   const Client& client = *clients_[who];
   ExtentTable::Found found;

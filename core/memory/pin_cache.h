@@ -39,6 +39,10 @@ enum class LeaseAnswer : uint8_t {
   kNotDeclared  // the first `lease.bytes` are in no declared region that this pinner reaches
 };
 
+// By whom a region may be pinned: by all, or by memory providers alone, as with what peers have registrations of
+// already.
+enum class PinFor : uint8_t { kAll, kDevices };
+
 // A declared region, as the cache keeps it. Guarded by the cache's lock.
 struct PinRegion {
   struct Grid {
@@ -59,6 +63,7 @@ struct PinRegion {
   }
 
   uint64_t begin = 0, end = 0, mem_kind = 0;
+  uint64_t declared = 0;  // how often
   bool closing = false;
   std::vector<Grid> grids;  // per pinner
 };
@@ -100,12 +105,14 @@ class PinCache {
   void Start();
   void Stop();  // nothing is pinned any more; what is pinned stays
 
-  // [addr, addr + length), not empty and not wrapping, may be pinned from now on. Exactly this range is not declared.
-  void Declare(uint64_t addr, uint64_t length, uint64_t mem_kind) SLIPWAY_EXCLUDES(mutex_);
-  // Refuses new leases, waits up to `timeout_ns` for those that there are, unpins, and returns: then the memory may be
-  // freed. E_REGION_BUSY: leases outlast the time; the region is as declared as before. Any other failure: some of it
-  // could not be unpinned, stays charged, and may be pinned for good. E_NOT_DECLARED.
-  Status Undeclare(uint64_t addr, uint64_t length, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
+  // [addr, addr + length), not empty and not wrapping, may be pinned from now on; may be declared more than once.
+  void Declare(uint64_t addr, uint64_t length, uint64_t mem_kind, PinFor whom = PinFor::kAll) SLIPWAY_EXCLUDES(mutex_);
+  // Takes one declare of exactly this range, for the same, back. The last one refuses new leases, waits up to
+  // `timeout_ns` for those that there are, unpins, and returns: then the memory may be freed. E_REGION_BUSY: leases
+  // outlast the time; the region is as declared as before. Any other failure: some of it could not be unpinned, stays
+  // charged, and may be pinned for good. E_NOT_DECLARED.
+  Status Undeclare(uint64_t addr, uint64_t length, uint64_t timeout_ns, PinFor whom = PinFor::kAll)
+      SLIPWAY_EXCLUDES(mutex_);
   // Forgets all that the pinner pinned without calling it, for an instance that is gone. Releases the charges.
   void Abandon(uint32_t who) SLIPWAY_EXCLUDES(mutex_);
 
@@ -115,6 +122,12 @@ class PinCache {
   // block. Never kWait; kStage also where pinning is not worth it.
   LeaseAnswer Lease(LeaseQuery query, ExtentLease* lease) SLIPWAY_EXCLUDES(mutex_);
   void Return(const ExtentLease& lease) SLIPWAY_EXCLUDES(mutex_);
+  // Where an address lies: in an extent, or between regions.
+  struct Place {
+    uint64_t begin = 0, end = 0;
+    bool declared = false;
+  };
+  Place Locate(uint32_t who, uint64_t addr) const SLIPWAY_EXCLUDES(mutex_);
   // What was told to stage is copied: counts, and makes the range more worth pinning.
   void Copied(uint32_t who, uint64_t addr, uint64_t length, uint64_t now_ns) SLIPWAY_EXCLUDES(mutex_);
   // What the first `*bytes` are pinned with, null for nothing, changing nothing: for explaining, never for using.
@@ -122,8 +135,10 @@ class PinCache {
 
   // Unpins idle extents of at least `bytes` where there are that many, also ones used a moment ago. May block.
   void MakeRoom(uint64_t bytes) SLIPWAY_EXCLUDES(mutex_);
-  // One step of the cache's thread: serves the first of those that wait, or unpins a few of what has been idle for
-  // long. False: there was nothing to do now.
+  // The same for who may not block: some time later, by the cache's thread.
+  void AskForRoom(uint64_t bytes) SLIPWAY_EXCLUDES(mutex_);
+  // One step of the cache's thread: makes room that was asked for, serves the first of those that wait, or unpins a few
+  // of what has been idle for long. False: there was nothing to do now.
   bool RunOnce() SLIPWAY_EXCLUDES(mutex_, run_mutex_);
 
   struct View {
@@ -134,8 +149,15 @@ class PinCache {
     uint64_t pin_fixed_ns = 0, pin_ns_per_mib = 0, copy_fixed_ns = 0, copy_ns_per_mib = 0;
   };
   std::vector<View> Views() const SLIPWAY_EXCLUDES(mutex_);
+  uint64_t NowNs() const { return clock_.NowNs(); }
 
  private:
+  // Sorted by where they begin.
+  struct RegionKey {
+    uint64_t begin = 0, bytes = 0;
+    PinFor whom = PinFor::kAll;
+    auto operator<=>(const RegionKey&) const = default;
+  };
   struct Client {
     Client(Pinner& p, const PinnerTraits& t) : pinner(p), traits(t) {}
     Pinner& pinner;
@@ -177,6 +199,7 @@ class PinCache {
 
   // pin_regions.cc
   PinRegion::Grid MakeGrid(const Client& client, PinRegion* region, uint64_t page_bytes) SLIPWAY_REQUIRES(mutex_);
+  Status Close(const RegionKey& key, PinRegion* region, uint64_t timeout_ns) SLIPWAY_REQUIRES(mutex_);
   uint64_t ChunkBytes(const Client& client, const PinRegion& region, uint64_t page_bytes) const
       SLIPWAY_REQUIRES(mutex_);
   void RebuildTables() SLIPWAY_REQUIRES(mutex_);
@@ -188,6 +211,7 @@ class PinCache {
   void Run() SLIPWAY_EXCLUDES(mutex_);
   bool ServeJob(uint64_t now_ns) SLIPWAY_REQUIRES(run_mutex_, mutex_);
   Room ReserveFor(const Job& job, uint64_t now_ns) SLIPWAY_REQUIRES(run_mutex_, mutex_);
+  Room ReserveFree(const Job& job, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   bool TryReserve(Client& client, const Job& job, uint64_t now_ns, uint32_t* only_who, uint64_t* missing)
       SLIPWAY_REQUIRES(mutex_);
   Status PinOne(const Job& job, Extent* extent) SLIPWAY_REQUIRES(run_mutex_, mutex_);
@@ -198,6 +222,7 @@ class PinCache {
   void ForgetLearned(Client& client, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void ShowLearned() SLIPWAY_REQUIRES(mutex_);
   bool Reap(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void MakeRoomLocked(uint64_t bytes) SLIPWAY_REQUIRES(mutex_);
   // Marks victims EVICTING and takes them out of the ring. Also says how much that would do is leased just now.
   std::vector<Extent*> PickVictims(const Pick& pick, uint64_t now_ns, uint64_t* leased_bytes) SLIPWAY_REQUIRES(mutex_);
   // Lets the lock go while it calls the pinners. The first failure that is not E_REGION_BUSY.
@@ -222,11 +247,11 @@ class PinCache {
   mutable Mutex mutex_;
   CondVar work_;   // for the thread
   CondVar moved_;  // a lease was returned to a closing region, or a job or an eviction ended
-  std::map<std::pair<uint64_t, uint64_t>, std::unique_ptr<PinRegion>> regions_
-      SLIPWAY_GUARDED_BY(mutex_);  // begin, bytes
+  std::map<RegionKey, std::unique_ptr<PinRegion>> regions_ SLIPWAY_GUARDED_BY(mutex_);
   ExtentStore store_ SLIPWAY_GUARDED_BY(mutex_);
   std::deque<Job> jobs_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t backlog_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;   // estimates of the jobs
+  uint64_t room_bytes_ SLIPWAY_GUARDED_BY(mutex_) = 0;   // that were asked for
   uint64_t fixed_bytes_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // charged at the start, and not by the cache
   Extent* hand_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;    // the ring of what is pinned: where the evictor looks next
   uint64_t ring_size_ SLIPWAY_GUARDED_BY(mutex_) = 0;

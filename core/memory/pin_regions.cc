@@ -53,16 +53,22 @@ PinRegion::Grid PinCache::MakeGrid(const Client& client, PinRegion* region, uint
   return grid;
 }
 
-void PinCache::Declare(uint64_t addr, uint64_t length, uint64_t mem_kind) {
-  auto region = std::make_unique<PinRegion>();
-  region->begin = addr;
-  region->end = addr + length;
-  region->mem_kind = mem_kind;
+void PinCache::Declare(uint64_t addr, uint64_t length, uint64_t mem_kind, PinFor whom) {
   const uint64_t page_bytes = mem_kind == SLIPWAY_MEM_HOST ? MappingPageBytes(addr, length) : PageBytes();
   MutexLock lock(mutex_);
-  for (const auto& client : clients_) region->grids.push_back(MakeGrid(*client, region.get(), page_bytes));
-  regions_.emplace(std::pair(addr, length), std::move(region));
-  RebuildTables();
+  std::unique_ptr<PinRegion>& region = regions_[{addr, length, whom}];
+  if (region == nullptr) {
+    region = std::make_unique<PinRegion>();
+    region->begin = addr;
+    region->end = addr + length;
+    region->mem_kind = mem_kind;
+    for (const auto& client : clients_) {
+      const bool mine = whom == PinFor::kAll || client->traits.for_devices;
+      region->grids.push_back(mine ? MakeGrid(*client, region.get(), page_bytes) : PinRegion::Grid());
+    }
+    RebuildTables();
+  }
+  ++region->declared;
 }
 
 // Where regions overlap, each byte is looked up in the one that begins first; what another has pinned there already
@@ -129,12 +135,20 @@ bool PinCache::WaitForLeases(PinRegion* region, uint64_t timeout_ns) {
   return true;
 }
 
-Status PinCache::Undeclare(uint64_t addr, uint64_t length, uint64_t timeout_ns) {
+Status PinCache::Undeclare(uint64_t addr, uint64_t length, uint64_t timeout_ns, PinFor whom) {
+  const RegionKey key = {addr, length, whom};
   MutexLock lock(mutex_);
-  const auto found = regions_.find({addr, length});
+  const auto found = regions_.find(key);
   if (found == regions_.end()) return Status(SLIPWAY_E_NOT_DECLARED, "this range was not declared");
   PinRegion* const region = found->second.get();
   if (region->closing) return Status(SLIPWAY_E_REGION_BUSY, "the region is being undeclared already");
+  if (region->declared == 1) return Close(key, region, timeout_ns);
+  --region->declared;
+  return {};
+}
+
+// The last to have declared it lets go of it.
+Status PinCache::Close(const RegionKey& key, PinRegion* region, uint64_t timeout_ns) {
   Mark(region, true);
   for (size_t i = jobs_.size(); i-- > 0;) {
     if (jobs_[i].region == region) DropJob(i);
@@ -165,7 +179,7 @@ Status PinCache::Undeclare(uint64_t addr, uint64_t length, uint64_t timeout_ns) 
   for (const PinRegion::Grid& grid : region->grids) {
     if (grid.extents != nullptr) store_.GiveBack(grid.extents, grid.count);
   }
-  regions_.erase({addr, length});
+  regions_.erase(key);
   return status;
 }
 

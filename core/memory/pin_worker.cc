@@ -114,6 +114,7 @@ Status PinCache::Unpin(const std::vector<Extent*>& victims) {
   for (Extent* e : victims) {
     Client& client = *clients_[e->who];
     mutex_.Unlock();
+    client.pinner.AwaitQuiet();
     Status status = client.pinner.Unpin(e->handle);
     mutex_.Lock();
     const uint64_t word = e->word.load();
@@ -206,6 +207,12 @@ PinCache::Room PinCache::ReserveFor(const Job& job, uint64_t now_ns) {
   }
 }
 
+PinCache::Room PinCache::ReserveFree(const Job& job, uint64_t now_ns) {
+  uint32_t who = 0;
+  uint64_t missing = 0;
+  return TryReserve(*clients_[job.who], job, now_ns, &who, &missing) ? Room::kReserved : Room::kNone;
+}
+
 // Pins one extent. The system may refuse for now: then a quarter of what is idle is let go of, and it is tried again,
 // twice. The budget is charged already.
 Status PinCache::PinOne(const Job& job, Extent* extent) {
@@ -215,6 +222,7 @@ Status PinCache::PinOne(const Job& job, Extent* extent) {
     const uint64_t mem_kind = job.region->mem_kind;
     uint32_t access = kLocal;
     mutex_.Unlock();
+    client.pinner.AwaitQuiet();
     const uint64_t begin_ns = clock_.NowNs();
     Result<PinHandle> made = client.pinner.Pin(RangeOf(*extent, access, mem_kind));
     if (!made.ok() && !RefusedForNow(made.status()) && job.access != kLocal) {
@@ -287,7 +295,8 @@ void PinCache::PinAll(Job& job) {
 bool PinCache::ServeJob(uint64_t now_ns) {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
-  const Room room = now_ns >= job.deadline_ns ? Room::kNone : ReserveFor(job, now_ns);
+  // One that was overtaken by its deadline takes what is free, and nothing from others.
+  const Room room = now_ns < job.deadline_ns ? ReserveFor(job, now_ns) : ReserveFree(job, now_ns);
   if (room == Room::kLater) {
     jobs_.push_front(std::move(job));
     return false;
@@ -360,6 +369,16 @@ bool PinCache::Reap(uint64_t now_ns) {
 
 void PinCache::MakeRoom(uint64_t bytes) {
   MutexLock lock(mutex_);
+  MakeRoomLocked(bytes);
+}
+
+void PinCache::AskForRoom(uint64_t bytes) {
+  MutexLock lock(mutex_);
+  room_bytes_ = std::max(room_bytes_, bytes);
+  work_.NotifyOne();
+}
+
+void PinCache::MakeRoomLocked(uint64_t bytes) {
   const uint64_t used = budget_.used_bytes(), cap = budget_.cap_bytes();
   Pick pick;
   pick.bytes = used > cap || cap - used < bytes ? bytes - (cap - std::min(used, cap)) : 0;
@@ -376,7 +395,9 @@ bool PinCache::RunOnce() {
     MutexLock run(run_mutex_);
     MutexLock lock(mutex_);
     const uint64_t now_ns = clock_.NowNs();
-    moved = !jobs_.empty() && ServeJob(now_ns);
+    moved = room_bytes_ > 0;
+    if (moved) MakeRoomLocked(std::exchange(room_bytes_, 0));
+    if (!moved) moved = !jobs_.empty() && ServeJob(now_ns);
     if (!moved) moved = Reap(now_ns);
   }
   TellListeners();

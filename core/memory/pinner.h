@@ -24,12 +24,15 @@ class Pinner {
   // E_REGION_BUSY: still used, nothing has changed, may be tried again. Any other failure: the pages may be pinned for
   // good, and the handle is not used again.
   virtual Status Unpin(PinHandle handle) = 0;
+  // Returns when either of these would hold nobody up, or some milliseconds later. Called before them.
+  virtual void AwaitQuiet() {}
 };
 
 // What one pinner demands, and what it can do.
 struct PinnerTraits {
   std::string name;                // for messages
   uint64_t mem_kinds = 0;          // SLIPWAY_MEM_* bits that it pins
+  bool for_devices = false;        // a memory provider, which pins for its devices
   uint64_t granularity_bytes = 1;  // extents are at least this long; a power of two
   uint64_t max_pin_bytes = 0;      // one pin; 0: no limit
   uint64_t max_total_bytes = 0;    // all of them; 0: no limit
