@@ -4,11 +4,15 @@
 // Every case is measured in rounds, raw, provider and engine in turn; a ratio is that of the medians of their times.
 // Every byte that a case moved is compared.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "slipway/engine.hpp"
 #include "tools/bench/cuda_bench.h"
@@ -43,7 +47,7 @@ void Must(const Status& status, const char* what) {
 // An engine that copies between device memory and a segment of host memory in this process.
 class Target {
  public:
-  Target(const Settings& settings, const std::string& pin_policy) {
+  Target(const Settings& settings, const std::string& pin_policy, uint64_t budget_bytes = 0) {
     std::ifstream file(settings.config);
     Json json = Json::parse(file, nullptr, false);
     if (json.is_discarded()) {
@@ -52,6 +56,7 @@ class Target {
     }
     json["plugin_path"] = {settings.plugins};
     json["memory"]["pin_policy"] = pin_policy;
+    json["memory"]["budget_bytes"] = budget_bytes;
     json["memory_providers"][0]["required"] = true;
     engine_ = Must(Engine::FromJson(json.dump()), "the engine");
   }
@@ -59,11 +64,12 @@ class Target {
   const Engine& engine() const { return engine_; }
   // As an application does with memory that it will use again and again.
   void Declare(char* memory, uint64_t bytes) const { Must(engine_.Declare(memory, bytes), "declare"); }
-  uint64_t Pinned() const {
-    return Json::parse(Must(engine_.Describe(), "describe"))["memory"].value("pinned_bytes", uint64_t{0});
-  }
+  uint64_t Pinned() const { return Described()["memory"].value("pinned_bytes", uint64_t{0}); }
+  uint64_t Counted(const char* name) const { return Described()["counters"].value(name, uint64_t{0}); }
 
  private:
+  Json Described() const { return Json::parse(Must(engine_.Describe(), "describe")); }
+
   Engine engine_;
 };
 
@@ -119,8 +125,9 @@ class Table {
         provider_(settings.plugins + "/libslipway-cuda.so", "{}"),
         pinning_(settings, "whole-region"),
         unpinned_(settings, "off"),
+        on_demand_(settings, "on-demand"),
         device_(raw_.Alloc(kDeviceBytes)) {
-    for (const Target* target : {&pinning_, &unpinned_}) target->Declare(device_, kDeviceBytes);
+    for (const Target* target : {&pinning_, &unpinned_, &on_demand_}) target->Declare(device_, kDeviceBytes);
   }
 
   void Run();
@@ -138,11 +145,13 @@ class Table {
   void Whole(uint64_t bytes, bool pinned, double target_down, double target_up);
   void Scattered(uint32_t count, uint64_t block, double target);
   void Latency(bool pinned);
+  void OnDemand(uint64_t bytes, bool down);
+  void Budget();
 
   const Settings settings_;
   Raw raw_;
   Provider provider_;
-  Target pinning_, unpinned_;
+  Target pinning_, unpinned_, on_demand_;
   char* const device_;
   std::vector<Row> rows_;
   bool verified_ = true;
@@ -265,6 +274,91 @@ void Table::Latency(bool pinned) {
   }
 }
 
+// Memory that nobody pinned is written to: for the first time, again at once, and again when what is hot is pinned.
+void Table::OnDemand(uint64_t bytes, bool down) {
+  const std::string what = std::string(down ? "device to host, " : "host to device, ") + std::to_string(bytes / kMiB) +
+                           " MiB, pinned on demand";
+  if (!Wanted(what)) return;
+  HostMemory reference(bytes, false), pageable(bytes, false);
+  const RawPin reference_pin(raw_, reference);
+  FillPattern(reference.data(), bytes, bytes);
+  raw_.Copy(device_, reference.data(), bytes);
+  const auto raw = [&](const HostMemory& host) {
+    return Seconds([&] { down ? raw_.Copy(host.data(), device_, bytes) : raw_.Copy(device_, host.data(), bytes); });
+  };
+  std::vector<double> raw_s, driver_s, first_s, second_s, hot_s;
+  raw(reference);
+  for (uint32_t i = 0; i < settings_.rounds; ++i) {
+    HostMemory segment(bytes, false);
+    std::memcpy(segment.data(), reference.data(), bytes);
+    std::memcpy(pageable.data(), reference.data(), bytes);
+    const uint64_t before = on_demand_.Pinned();
+    const Offered offered(on_demand_, segment);
+    const std::vector<Request> requests =
+        offered.Requests({down ? Down(segment.data(), device_, bytes) : Up(device_, segment.data(), bytes)});
+    const auto engine = [&] { return Seconds([&] { offered.Run(requests); }); };
+    raw_s.push_back(raw(reference));
+    driver_s.push_back(raw(pageable));
+    first_s.push_back(engine());
+    second_s.push_back(engine());
+    // Described every so often rather than all the time.
+    const double waited_s = Seconds([&] {
+      for (int look = 0; look < 200 && on_demand_.Pinned() - before < bytes; ++look) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    });
+    if (waited_s > 1) std::fprintf(stderr, "%s: not pinned after a second\n", what.c_str());
+    hot_s.push_back(engine());
+    Check(what, std::memcmp(segment.data(), reference.data(), bytes) == 0);
+  }
+  const double r = Median(raw_s), driver = Median(driver_s), first = Median(first_s), hot = Median(hot_s);
+  const auto amount = static_cast<double>(bytes);
+  rows_.push_back({what, amount / r, amount / driver, amount / hot, r / driver, r / hot, 0.95});
+  if (settings_.json) return;
+  std::printf(
+      "%-40s first %.3f of raw and %.2f of the driver's pageable %s, second at once %.3f, when pinned %.3f %s\n",
+      what.c_str(), r / first, driver / first, first <= driver ? "ok" : "BELOW", r / Median(second_s), r / hot,
+      r / hot >= 0.95 ? "ok" : "BELOW");
+}
+
+// A working set of eight times the budget, hot in parts, and how much is pinned after every step.
+void Table::Budget() {
+  constexpr uint64_t kBudget = uint64_t{1} << 30, kStep = 64 * kMiB, kPlaces = 128, kSources = 8;
+  constexpr uint32_t kSteps = 400;
+  const std::string what = "budget 1 GiB, working set 8 GiB";
+  if (!Wanted(what)) return;
+  const Target target(settings_, "on-demand", kBudget);
+  HostMemory sources(kSources * kStep, false), set(kPlaces * kStep, false);
+  FillPattern(sources.data(), sources.size(), 1);
+  raw_.Copy(device_, sources.data(), sources.size());
+  const Offered offered(target, set);
+  std::vector<int> holds(kPlaces, -1);
+  const std::vector<uint32_t> order = Shuffled(kPlaces, 9);
+  uint64_t most = 0, above = 0;
+  for (uint32_t i = 0; i < kSteps; ++i) {
+    // Every third step anywhere, the others among five places that move on slowly.
+    const uint32_t place = order[(i % 3 == 0 ? i : i / 50 + i % 5) % kPlaces];
+    holds[place] = static_cast<int>(i % kSources);
+    offered.Run(offered.Requests({Down(set.data() + place * kStep, device_ + i % kSources * kStep, kStep)}));
+    const uint64_t pinned = target.Pinned();
+    most = std::max(most, pinned);
+    above += pinned > kBudget;
+  }
+  for (uint32_t p = 0; p < kPlaces; ++p) {
+    const bool same = holds[p] < 0 || std::memcmp(set.data() + p * kStep,
+                                                  sources.data() + static_cast<uint64_t>(holds[p]) * kStep, kStep) == 0;
+    Check(what, same);
+  }
+  const uint64_t peak = target.Counted("pin_peak_bytes");
+  if (above > 0 || peak > kBudget) verified_ = false;
+  if (settings_.json) return;
+  std::printf(
+      "%-40s %u steps of 64 MiB, above it after %llu, at most %llu MiB seen and %llu MiB ever, %llu evictions %s\n",
+      what.c_str(), kSteps, static_cast<unsigned long long>(above), static_cast<unsigned long long>(most / kMiB),
+      static_cast<unsigned long long>(peak / kMiB), static_cast<unsigned long long>(target.Counted("pin_evictions")),
+      above == 0 && peak <= kBudget ? "ok" : "ABOVE");
+}
+
 void Table::Run() {
   if (!settings_.json) {
     std::printf("%s\n%-40s %7s %7s %7s %-13s %-13s %6s\n", raw_.device_name().c_str(), "GB/s, and ratios to raw", "raw",
@@ -272,6 +366,10 @@ void Table::Run() {
   }
   for (const uint64_t mib : {64, 256, 512}) Whole(mib * kMiB, true, 0.97, 0.97);
   for (const uint64_t mib : {64, 256, 512}) Whole(mib * kMiB, false, 0.88, 0.80);
+  for (const bool down : {true, false}) {
+    for (const uint64_t mib : {64, 256}) OnDemand(mib * kMiB, down);
+  }
+  Budget();
   Scattered(4096, 64 * kKiB, 0.92);
   Scattered(16384, 16 * kKiB, 0.92);
   Scattered(65536, 4 * kKiB, 0.90);
