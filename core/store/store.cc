@@ -46,6 +46,8 @@ Status CheckDistinct(std::span<const Item> items) {
 
 }  // namespace
 
+Status DeadlinePassed() { return Status(SLIPWAY_E_DEADLINE, "the call's deadline passed before the value was moved"); }
+
 std::string Quoted(std::string_view key) {
   constexpr size_t kShown = 80;
   std::string text = "\"";

@@ -108,9 +108,14 @@ class ObjectStore {
   // store_read.cc
   void ReadTickets(std::span<Item> items, std::span<Ticket> tickets, const ReadCall& call, Statuses* statuses);
   void ReadRound(std::span<Reading> readings, const ReadCall& call);
-  Status ReadHeader(Ticket& ticket, const ReadCall& call, std::string* header);
-  Status ReadRangesOf(Ticket& ticket, std::span<const RangeItem> ranges, const ReadCall& call);
+  Status ReadHeader(std::string_view key, Ticket& ticket, const ReadCall& call, std::string* header);
   Status Mismatch(std::string_view key);
+
+  // store_ranges.cc
+  struct RangeRound;
+  Status ReadRangesOf(std::string_view key, Ticket& ticket, std::span<const RangeItem> ranges, const ReadCall& call);
+  Status ReadRangesHere(std::string_view key, Ticket& ticket, std::span<const RangeItem> ranges, const ReadCall& call);
+  Status FinishRound(std::string_view key, const Ticket& ticket, const ReadCall& call, RangeRound* round);
 
   // host_moves.cc: between host memory of this process
   void CopyIn(const Item& item, Ticket& ticket);
@@ -125,6 +130,20 @@ class ObjectStore {
   CopyTeam team_;
 };
 
+// Releases what a look-up gave.
+class Releaser {
+ public:
+  Releaser(Directory& directory, std::span<Ticket> tickets) : directory_(directory), tickets_(tickets) {}
+  ~Releaser() { directory_.Release(tickets_); }
+  Releaser(const Releaser&) = delete;
+  Releaser& operator=(const Releaser&) = delete;
+
+ private:
+  Directory& directory_;
+  const std::span<Ticket> tickets_;
+};
+
+Status DeadlinePassed();
 // 1 to SLIPWAY_STORE_KEY_MAX bytes of UTF-8 without control characters. E_INVALID.
 Status CheckKey(std::string_view key);
 // A key for messages: shortened.

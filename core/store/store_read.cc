@@ -9,22 +9,7 @@
 namespace slipway {
 namespace {
 
-Status DeadlinePassed() { return Status(SLIPWAY_E_DEADLINE, "the call's deadline passed before the value was moved"); }
-
 Status NoPlace() { return Status(SLIPWAY_E_INTERNAL, "the object has a length and lies nowhere"); }
-
-// Releases what a look-up gave.
-class Releaser {
- public:
-  Releaser(Directory& directory, std::span<Ticket> tickets) : directory_(directory), tickets_(tickets) {}
-  ~Releaser() { directory_.Release(tickets_); }
-  Releaser(const Releaser&) = delete;
-  Releaser& operator=(const Releaser&) = delete;
-
- private:
-  Directory& directory_;
-  const std::span<Ticket> tickets_;
-};
 
 // The pieces cut off where the value ends.
 Item Clipped(const Item& item, uint64_t length) {
@@ -197,77 +182,6 @@ Status ObjectStore::ReadInto(std::span<Item> items, const slipway_store_read_opt
   return {};
 }
 
-Status ObjectStore::ReadRangesOf(Ticket& ticket, std::span<const RangeItem> ranges, const ReadCall& call) {
-  const bool verify = call.verify;
-  uint64_t deadline_ns = call.deadline_ns;
-  const Place& place = ticket.places[0];
-  std::vector<Move> moves;
-  for (const RangeItem& range : ranges) {
-    if (range.length == 0) continue;
-    if (IsHost(place) && verify) {
-      SLIPWAY_RETURN_IF_ERROR(VerifyChunks("", ticket, place, range.offset, range.offset + range.length));
-    }
-    const uint64_t kind = plane_.KindOf(range.address, range.length);
-    if (IsHost(place) && kind == SLIPWAY_MEM_HOST) {
-      if (clock_.NowNs() >= deadline_ns) return DeadlinePassed();
-      std::memcpy(range.address, place.address + range.offset, range.length);
-      counters_.Add(Counter::kStoreHostCopies);
-      counters_.Add(Counter::kStoreHostCopiedBytes, range.length);
-    } else {
-      moves.push_back({false, range.address, range.length, kind, place.open, place.offset + range.offset});
-    }
-  }
-  if (moves.empty()) return {};
-  deadline_ns = std::min(deadline_ns, ticket.expires_ns);
-  const uint64_t now_ns = clock_.NowNs();
-  if (now_ns >= deadline_ns) return DeadlinePassed();
-  for (const Status& status : plane_.Transfer(moves, deadline_ns - now_ns, call.order)) SLIPWAY_RETURN_IF_ERROR(status);
-  if (clock_.NowNs() >= deadline_ns) return DeadlinePassed();
-  if (!verify || IsHost(place) || ticket.checksums.empty()) return {};
-  // Of what came from elsewhere, the chunks that came whole.
-  for (const RangeItem& range : ranges) {
-    if (range.length == 0 || plane_.KindOf(range.address, range.length) != SLIPWAY_MEM_HOST) continue;
-    for (uint64_t i = ChunkCount(range.offset, ticket.chunk_bytes); i < ticket.checksums.size(); ++i) {
-      const uint64_t at = i * ticket.chunk_bytes;
-      const uint64_t bytes = std::min<uint64_t>(ticket.chunk_bytes, ticket.length - at);
-      if (at + bytes > range.offset + range.length) break;
-      if (HashBytes(range.address + (at - range.offset), bytes) != ticket.checksums[i]) return Mismatch("");
-    }
-  }
-  return {};
-}
-
-Status ObjectStore::ReadRanges(std::string_view key, std::span<const RangeItem> ranges,
-                               const slipway_store_read_options& options) {
-  for (size_t i = 0; i < ranges.size(); ++i) {
-    const RangeItem& range = ranges[i];
-    const auto begin = reinterpret_cast<uint64_t>(range.address);
-    if (range.length > 0 && (range.address == nullptr || begin + range.length < begin)) {
-      return Status(SLIPWAY_E_INVALID, "range " + std::to_string(i) +
-                                           ": the address is null, or wraps around the address space with its length");
-    }
-  }
-  const ReadCall call = ToCall(options);
-  std::vector<Ticket> tickets(1);
-  directory_->Lookup({&key, 1}, call.deadline_ns, tickets);
-  const Releaser releaser(*directory_, tickets);
-  Ticket& ticket = tickets[0];
-  if (!ticket.ok()) return Status(ticket.code, "key " + Quoted(key) + ": " + ticket.message);
-  for (size_t i = 0; i < ranges.size(); ++i) {
-    if (ranges[i].offset <= ticket.length && ranges[i].length <= ticket.length - ranges[i].offset) continue;
-    return Status(SLIPWAY_E_RANGE, "range " + std::to_string(i) + ": " + std::to_string(ranges[i].length) +
-                                       " bytes from " + std::to_string(ranges[i].offset) + " on are not within the " +
-                                       std::to_string(ticket.length) + " bytes of key " + Quoted(key));
-  }
-  if (ticket.length == 0) return {};
-  for (;;) {
-    Status status = ReadRangesOf(ticket, ranges, call);
-    if (status.ok() || ticket.place_count < 2) return status;
-    std::rotate(ticket.places.begin(), ticket.places.begin() + 1, ticket.places.begin() + ticket.place_count);
-    --ticket.place_count;
-  }
-}
-
 Status ObjectStore::Get(std::span<const std::string_view> keys, const slipway_store_read_options& options, bool no_copy,
                         std::vector<std::unique_ptr<HeldValue>>* values, Statuses* statuses) {
   const ReadCall call = ToCall(options);
@@ -319,18 +233,18 @@ Status ObjectStore::Get(std::span<const std::string_view> keys, const slipway_st
 // ---- tensors
 // ---------------------------------------------------------------------------------------------------------
 
-Status ObjectStore::ReadHeader(Ticket& ticket, const ReadCall& call, std::string* header) {
+Status ObjectStore::ReadHeader(std::string_view key, Ticket& ticket, const ReadCall& call, std::string* header) {
   header->resize(std::min<uint64_t>(ticket.length, 4096));
   RangeItem first{header->data(), header->size(), 0};
   if (ticket.place_count == 0) return TensorHeaderBytes("", 0).status();
-  SLIPWAY_RETURN_IF_ERROR(ReadRangesOf(ticket, {&first, 1}, call));
+  SLIPWAY_RETURN_IF_ERROR(ReadRangesOf(key, ticket, {&first, 1}, call));
   Result<uint64_t> length = TensorHeaderBytes(*header, ticket.length);
   if (!length.ok()) return length.status();
   const size_t had = header->size();
   header->resize(*length);
   if (*length <= had) return {};
   RangeItem rest{header->data() + had, *length - had, had};
-  return ReadRangesOf(ticket, {&rest, 1}, call);
+  return ReadRangesOf(key, ticket, {&rest, 1}, call);
 }
 
 Status ObjectStore::GetTensorInfo(std::string_view key, const slipway_store_read_options& options,
@@ -341,7 +255,7 @@ Status ObjectStore::GetTensorInfo(std::string_view key, const slipway_store_read
   const Releaser releaser(*directory_, tickets);
   if (!tickets[0].ok()) return Status(tickets[0].code, "key " + Quoted(key) + ": " + tickets[0].message);
   std::string header;
-  Status status = ReadHeader(tickets[0], call, &header);
+  Status status = ReadHeader(key, tickets[0], call, &header);
   if (status.ok()) status = ParseTensorHeader(header, tickets[0].length, info);
   return status.ok() ? status : Status(status.code(), "key " + Quoted(key) + ": " + status.message());
 }
@@ -361,7 +275,7 @@ Status ObjectStore::GetTensorInto(std::string_view key, const slipway_tensor& ta
   if (!tickets[0].ok()) return Status(tickets[0].code, named + tickets[0].message);
   std::string header;
   slipway_tensor_info info{};
-  Status status = ReadHeader(tickets[0], call, &header);
+  Status status = ReadHeader(key, tickets[0], call, &header);
   if (status.ok()) status = ParseTensorHeader(header, tickets[0].length, &info);
   if (!status.ok()) return Status(status.code(), named + status.message());
   bool same = info.dtype == target.dtype && info.rank == target.rank;

@@ -8,8 +8,6 @@
 namespace slipway {
 namespace {
 
-Status DeadlinePassed() { return Status(SLIPWAY_E_DEADLINE, "the call's deadline passed before the value was moved"); }
-
 // Host elements that do not lie side by side, for a place that is not in this process: put in order first, since each
 // run would otherwise be a request of its own. Devices' elements are never touched here.
 std::vector<std::unique_ptr<char[]>> GatherHostPieces(Item* item, Counters& counters) {

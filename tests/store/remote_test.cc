@@ -83,6 +83,46 @@ TEST_F(RemoteTest, BatchesAndTensorsGoOver) {
   EXPECT_EQ(AsText(part), AsText(value).substr(7777, 1000));
 }
 
+// Also where a range has no chunk as a whole.
+TEST_F(RemoteTest, RangesAreComparedWithWhatWasWritten) {
+  const Bytes value = Pattern(40'000, 6);
+  ASSERT_TRUE(client_.Put("k", value).ok());
+  Bytes part(40'000);
+  const auto read = [&](uint64_t offset, uint64_t bytes, Verify verify = Verify::kOn) {
+    std::fill(part.begin(), part.end(), std::byte{0});
+    // As two ranges of one call, the second in front of the first.
+    const std::vector<slipway_store_range> ranges = {{part.data() + bytes / 3, bytes - bytes / 3, offset + bytes / 3},
+                                                     {part.data(), bytes / 3, offset}};
+    return client_.GetIntoRanges("k", ranges, {.verify = verify});
+  };
+  for (const auto& [offset, bytes] : {std::pair{0, 40'000},
+                                      {1, 39'999},
+                                      {4095, 2},
+                                      {4096, 4096},
+                                      {8191, 20'000},
+                                      {9000, 10},
+                                      {36'863, 3137},
+                                      {39'999, 1}}) {
+    SCOPED_TRACE(std::to_string(bytes) + " from " + std::to_string(offset));
+    const Status status = read(static_cast<uint64_t>(offset), static_cast<uint64_t>(bytes));
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(AsText(part).substr(0, static_cast<size_t>(bytes)),
+              AsText(value).substr(static_cast<size_t>(offset), static_cast<size_t>(bytes)));
+  }
+  // A byte in the third chunk of 4 KiB changes where it lies.
+  const Result<View> view = home_.GetBuffer("k");
+  ASSERT_TRUE(view.ok());
+  const_cast<std::byte&>(view->bytes()[10'000]) ^= std::byte{1};
+  for (const auto& [offset, bytes] : {std::pair{9'999, 2}, {8192, 4096}, {8192, 100}, {12'287, 2}, {0, 40'000}}) {
+    const Status status = read(static_cast<uint64_t>(offset), static_cast<uint64_t>(bytes));
+    EXPECT_EQ(status.code(), SLIPWAY_E_CHECKSUM) << bytes << " from " << offset;
+    EXPECT_THAT(status.message(), testing::HasSubstr("\"k\""));
+  }
+  EXPECT_TRUE(read(0, 8192).ok());
+  EXPECT_TRUE(read(12'288, 27'712).ok());
+  EXPECT_TRUE(read(9'999, 2, Verify::kOff).ok());
+}
+
 TEST_F(RemoteTest, ANodeWithoutAStoreSaysSo) {
   Result<Engine> plain = Engine::FromJson(StoreConfiguration(0, {}).dump());
   ASSERT_TRUE(plain.ok());

@@ -113,12 +113,14 @@ SLIPWAY_API slipway_status slipway_store_upsert_batch(slipway_store* store, cons
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* Whether checksums, where an object has them, are compared: of every chunk that is touched, also where only a part of it
+ * is read. What goes from another process straight into a device's memory cannot be looked at, and is not compared. */
 enum { SLIPWAY_VERIFY_DEFAULT = 0 /* store.verify_reads */, SLIPWAY_VERIFY_ON = 1, SLIPWAY_VERIFY_OFF = 2 };
 
 /* NULL where these are asked for: all 0. */
 typedef struct slipway_store_read_options {
   uint32_t struct_size;
-  uint32_t verify;     /* SLIPWAY_VERIFY_*: whether checksums, where an object has them, are compared */
+  uint32_t verify;     /* SLIPWAY_VERIFY_* */
   uint64_t timeout_ms; /* of the whole call; 0: store.deadline_ms */
   /* As of slipway_submit_options: copies of device memory of this kind come after what `stream` holds at the call. */
   uint64_t stream_kind;
