@@ -53,6 +53,11 @@ uint64_t CounterOf(const Store& store, const std::string& name) {
   return Parsed(text).at("counters").at(name).get<uint64_t>();
 }
 
+bool MayPin() {
+  const char* const word = std::getenv("MC_STORE_PIN_MEMORY");
+  return word == nullptr || (std::string(word) != "0" && std::string(word) != "false");
+}
+
 uint64_t UsedBytes(const Store& store) { return Parsed(store.Describe()).at("used_bytes").get<uint64_t>(); }
 
 }  // namespace slipway

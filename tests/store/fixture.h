@@ -30,6 +30,8 @@ std::string_view AsText(const Bytes& bytes);
 std::string Read(const Store& store, const std::string& key);
 uint64_t CounterOf(const Store& store, const std::string& name);
 uint64_t UsedBytes(const Store& store);
+// False where the environment forbids pinning, which goes before every configuration.
+bool MayPin();
 
 }  // namespace slipway
 
