@@ -1,10 +1,15 @@
-"""A store that several processes use: how often bytes are copied on the way."""
+"""A store that several processes use: how often bytes are copied on the way, and what readers see while writers die.
+
+SLIPWAY_TEST_SOAK_SECONDS says how long each of the latter takes. The seed is printed, and SLIPWAY_TEST_SEED repeats a run.
+"""
 import contextlib
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
+import time
 import unittest
 
 from node_test import MEBI, SLOWNESS, NodeTest
@@ -13,8 +18,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "store"))
 import copy_table  # noqa: E402
 
 PEER = os.environ["SLIPWAY_TEST_STORE_PEER"]
+SECONDS = float(os.environ.get("SLIPWAY_TEST_SOAK_SECONDS", "4"))
+SEED = int(os.environ.get("SLIPWAY_TEST_SEED", str(random.SystemRandom().randrange(1 << 32))))
 PLUGINS = [os.environ["SLIPWAY_TEST_PLUGIN_DIR"], os.environ["SLIPWAY_TEST_FIXTURE_DIR"]]
 PATIENCE = 120 * SLOWNESS
+KEYS = 8
+LEASE_MS = 3000  # of writers that are killed: how long what they held is kept
 
 
 class Peers(NodeTest):
@@ -93,6 +102,58 @@ class Copies(Peers):
 
     def test_so_is_that_of_a_cuda_device(self):
         self.check("tcp", "cuda")
+
+
+class DyingWriters(Peers):
+    """Writers upsert the same keys and are killed at any point, while readers look at every value."""
+
+    def hammer(self, transport):
+        rng = random.Random(SEED)
+        print(f"{transport}: seed {SEED}", flush=True)
+        with self.serve(transport, lease_ms=LEASE_MS) as (node, client), contextlib.ExitStack() as running:
+            with self.peer("write", client, 0, KEYS, 1) as first:
+                self.ended(first)
+            readers = [running.enter_context(self.peer("read", client, KEYS)) for _ in range(2)]
+            for reader in readers:
+                self.said(reader, "reading")
+            seeds = iter(range(1, 1 << 31))
+            writers = [running.enter_context(self.peer("write", client, next(seeds), KEYS, 0)) for _ in range(3)]
+            kills, end = 0, time.monotonic() + SECONDS
+            while kills < 3 or time.monotonic() < end:
+                victim = rng.randrange(len(writers))
+                for round_number in range(rng.randrange(1, 12)):
+                    self.said(writers[victim], "round")
+                writers[victim].kill()
+                writers[victim].communicate(timeout=PATIENCE)
+                writers[victim] = running.enter_context(self.peer("write", client, next(seeds), KEYS, 0))
+                kills += 1
+            for writer in writers:
+                self.ended(writer)
+            reads = [json.loads(self.ended(reader).split(" ", 1)[1]) for reader in readers]
+            print(f"{transport}: {kills} writers killed; {reads}", flush=True)
+            for read in reads:
+                self.assertEqual((read["torn"], read["missing"]), (0, 0))
+                self.assertGreater(read["whole"], 0)
+            self.assert_nothing_is_lost(node)
+
+    def assert_nothing_is_lost(self, node):
+        """What killed writers held comes back when their leases are over, and then only what can be seen is used."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            node.stdin.write("space\n")
+            node.stdin.flush()
+            space = json.loads(self.said(node, "space"))
+            self.assertEqual(space["objects"], KEYS)
+            if space["used"] == space["needed"]:
+                return
+            self.assertLess(time.monotonic(), end, f"space is lost: {space}")
+            time.sleep(0.1)
+
+    def test_over_tcp(self):
+        self.hammer("tcp")
+
+    def test_over_memory_of_this_host(self):
+        self.hammer("local-memcpy")
 
 
 if __name__ == "__main__":

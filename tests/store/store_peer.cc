@@ -1,12 +1,16 @@
 // One process with a store, for tests that need several; see main() for what it can do. It speaks in lines, "KEY
 // VALUE", ends when its standard input does, and with 0 when all went as it should.
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "slipway/store.hpp"
@@ -104,14 +108,115 @@ int Table(const std::string& config, const std::string& how, size_t bytes) {
   return 0;
 }
 
+// ---- readers and writers of the same keys
+// ------------------------------------------------------------------------------------------------
+
+// True once standard input has ended.
+class InputEnd {
+ public:
+  InputEnd() {
+    std::thread([] {
+      std::array<char, 64> ignored;
+      while (read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) {
+      }
+      came_.store(true);
+    }).detach();  // sleeps in read() when the process ends
+  }
+  explicit operator bool() const { return came_.load(); }
+
+ private:
+  static inline std::atomic<bool> came_{false};
+};
+
+std::string KeyOf(size_t number) { return "key/" + std::to_string(number); }
+
+// Whether another process may be the reason: leases ran out while this machine was slow, or the node is busy.
+bool IsLate(slipway_status code) { return code == SLIPWAY_E_DEADLINE || code == SLIPWAY_E_AGAIN; }
+
+// Upserts all keys in three ways, for `rounds` (0: until the end), with values whose stamps begin with `seed`.
+int WriteRounds(const std::string& config, uint64_t seed, size_t keys, uint64_t rounds) {
+  const Store store = Must(Store::FromJson(config));
+  const InputEnd end;
+  uint64_t stamp = seed << 32, late = 0;
+  const auto done = [&](const Status& status) {
+    if (IsLate(status.code())) ++late;
+    if (!IsLate(status.code())) Must(status);
+  };
+  constexpr uint64_t kSaid = 1000;  // rounds that are said: nobody may read them
+  for (uint64_t round = 0; (rounds == 0 || round < rounds) && !end; ++round) {
+    std::vector<std::string> names, values;
+    std::vector<ConstBytes> batch;
+    for (size_t k = 0; k < keys; ++k, ++stamp) {
+      names.push_back(KeyOf(k));
+      values.push_back(Stamped(stamp, StampedLength(stamp)));
+    }
+    for (const std::string& value : values) batch.push_back(std::as_bytes(std::span(value)));
+    if (round % 3 == 0) done(store.UpsertBatch(names, batch).status());
+    for (size_t k = 0; k < keys && round % 3 != 0; ++k) {
+      const std::vector<ConstBytes> parts = {batch[k].first(16), batch[k].subspan(16)};
+      done(round % 3 == 1 ? store.Upsert(names[k], batch[k]) : store.UpsertParts(names[k], parts));
+    }
+    if (round < kSaid) Say("round", std::to_string(round));
+  }
+  Say("late", std::to_string(late));
+  return 0;
+}
+
+// Reads all keys in three ways until the end, and says how many values were whole, torn, missing, or came too late.
+int ReadRounds(const std::string& config, size_t keys) {
+  const Store store = Must(Store::FromJson(config));
+  const InputEnd end;
+  uint64_t whole = 0, torn = 0, missing = 0, late = 0;
+  const auto look = [&](const Status& status, std::string_view value) {
+    if (status.ok()) {
+      ++(IsWhole(value) ? whole : torn);
+    } else if (status.code() == SLIPWAY_E_NOT_FOUND) {
+      ++missing;
+    } else if (status.code() == SLIPWAY_E_CHECKSUM) {
+      ++torn;
+    } else if (IsLate(status.code())) {
+      ++late;
+    } else {
+      Must(status);
+    }
+  };
+  std::vector<std::string> names;
+  for (size_t k = 0; k < keys; ++k) names.push_back(KeyOf(k));
+  std::string buffer(400'000, '\0');
+  for (uint64_t round = 0; !end || round < 3; ++round) {
+    if (round % 3 == 0) {
+      const ViewBatch batch = store.GetBatch(names);
+      for (size_t k = 0; k < keys; ++k) {
+        const bool ok = batch.statuses[k] == SLIPWAY_OK;
+        look(ok ? Status() : Status(batch.statuses[k], batch.statuses.status().message()),
+             ok ? batch.views[k].text() : std::string_view());
+      }
+    }
+    for (size_t k = 0; k < keys && round % 3 == 1; ++k) {
+      const Result<uint64_t> length = store.GetInto(names[k], buffer.data(), buffer.size());
+      look(length.ok() ? Status() : length.status(), std::string_view(buffer).substr(0, length.ok() ? *length : 0));
+    }
+    for (size_t k = 0; k < keys && round % 3 == 2; ++k) {
+      const Result<View> view = store.Get(names[k]);
+      look(view.ok() ? Status() : view.status(), view.ok() ? view->text() : std::string_view());
+    }
+    if (round == 0) Say("reading", "yes");
+  }
+  Say("read", Json({{"whole", whole}, {"torn", torn}, {"missing", missing}, {"late", late}}).dump());
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto word = [&](size_t i) { return i < words.size() ? words[i] : std::string(); };
   const auto number = [&](size_t i) { return std::strtoull(word(i).c_str(), nullptr, 0); };
   if (word(0) == "serve") return Serve(word(1), word(2), number(3));
   if (word(0) == "table") return Table(word(1), word(2), number(3));
+  if (word(0) == "write") return WriteRounds(word(1), number(2), number(3), number(4));
+  if (word(0) == "read") return ReadRounds(word(1), number(2));
   std::fprintf(stderr,
-               "serve CONFIG [TRANSPORT BYTES] | table CONFIG unregistered|registered|fake-memory|cuda BYTES\n");
+               "serve CONFIG [TRANSPORT BYTES] | table CONFIG unregistered|registered|fake-memory|cuda BYTES | "
+               "write CONFIG SEED KEYS ROUNDS | read CONFIG KEYS\n");
   return 2;
 }
 
