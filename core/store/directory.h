@@ -93,8 +93,10 @@ class Directory {
   // Ends a ticket of Begin without trace. `may_be_written`: a transport broke its word; the space is never used again.
   virtual void Abort(Ticket& ticket, bool may_be_written) = 0;
 
-  // A ticket for each: the value, or E_NOT_FOUND. To be released.
-  virtual void Lookup(std::span<const std::string_view> keys, uint64_t deadline_ns, std::span<Ticket> tickets) = 0;
+  // A ticket for each: the value, or E_NOT_FOUND. To be released. `along`: a value may come along with the answer, in
+  // memory that only host copies reach.
+  virtual void Lookup(std::span<const std::string_view> keys, bool along, uint64_t deadline_ns,
+                      std::span<Ticket> tickets) = 0;
   // Ends tickets of Lookup; those that are not OK, or were ended, are passed over.
   virtual void Release(std::span<Ticket> tickets) = 0;
 

@@ -209,7 +209,7 @@ void LocalDirectory::GiveBack(Record* record) {
 // ---- reading
 // ---------------------------------------------------------------------------------------------------------
 
-void LocalDirectory::Lookup(std::span<const std::string_view> keys, uint64_t, std::span<Ticket> tickets) {
+void LocalDirectory::Lookup(std::span<const std::string_view> keys, bool, uint64_t, std::span<Ticket> tickets) {
   for (size_t i = 0; i < keys.size(); ++i) {
     Record* const record = keys_.Find(keys[i], HashOfKey(keys[i]), true);
     if (record != nullptr) {

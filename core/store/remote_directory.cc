@@ -203,7 +203,8 @@ Status RemoteDirectory::ReadValue(WireReader& in, const std::shared_ptr<Opened>&
   return located;
 }
 
-void RemoteDirectory::Lookup(std::span<const std::string_view> keys, uint64_t deadline_ns, std::span<Ticket> tickets) {
+void RemoteDirectory::Lookup(std::span<const std::string_view> keys, bool along, uint64_t deadline_ns,
+                             std::span<Ticket> tickets) {
   deadline_ns = DeadlineOr(deadline_ns);
   // Keys that cannot be are answered here: the node would end the connection over them.
   std::vector<std::string_view> asked;
@@ -219,7 +220,7 @@ void RemoteDirectory::Lookup(std::span<const std::string_view> keys, uint64_t de
   if (asked.empty()) return;
   WireWriter out = Message(WireOp::kLookup);
   out.U64(MsUntil(deadline_ns));
-  out.U32(options_.inline_bytes);
+  out.U32(along ? options_.inline_bytes : 0);
   WriteKeys(asked, out);
   const uint64_t asked_ns = clock_.NowNs();
   Result<Answer> answer = Ask(std::move(out), deadline_ns);

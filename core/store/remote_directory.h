@@ -40,7 +40,8 @@ class RemoteDirectory final : public Directory {
   void Begin(std::span<const WriteIntent> intents, const WritePolicy& policy, std::span<Ticket> tickets) override;
   void Commit(std::span<Ticket> tickets, const WritePolicy& policy) override;
   void Abort(Ticket& ticket, bool may_be_written) override;
-  void Lookup(std::span<const std::string_view> keys, uint64_t deadline_ns, std::span<Ticket> tickets) override;
+  void Lookup(std::span<const std::string_view> keys, bool along, uint64_t deadline_ns,
+              std::span<Ticket> tickets) override;
   void Release(std::span<Ticket> tickets) override;
   Status Stat(std::span<const std::string_view> keys, std::span<ObjectStat> out) override;
   Status Remove(std::span<const std::string_view> keys, std::span<slipway_status> out) override;

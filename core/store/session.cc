@@ -189,7 +189,7 @@ bool Session::Lookup(WireReader& in, WireWriter& out) {
   if (!ReadKeys(in, &keys) || !in.AllRead()) return false;
   if (TooManyLeases(keys.size(), out)) return true;
   std::vector<Ticket> tickets(keys.size());
-  directory_.Lookup(keys, kNoDeadline, tickets);
+  directory_.Lookup(keys, true, kNoDeadline, tickets);
   for (Ticket& ticket : tickets) {
     Put(ticket.ToStatus(), out);
     if (!ticket.ok()) continue;

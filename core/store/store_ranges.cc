@@ -137,8 +137,11 @@ Status ObjectStore::ReadRanges(std::string_view key, std::span<const RangeItem> 
     }
   }
   const ReadCall call = ToCall(options);
+  const bool host = std::all_of(ranges.begin(), ranges.end(), [&](const RangeItem& range) {
+    return range.length == 0 || plane_.KindOf(range.address, range.length) == SLIPWAY_MEM_HOST;
+  });
   std::vector<Ticket> tickets(1);
-  directory_->Lookup({&key, 1}, call.deadline_ns, tickets);
+  directory_->Lookup({&key, 1}, host, call.deadline_ns, tickets);
   const Releaser releaser(*directory_, tickets);
   Ticket& ticket = tickets[0];
   if (!ticket.ok()) return Status(ticket.code, "key " + Quoted(key) + ": " + ticket.message);

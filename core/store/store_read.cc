@@ -165,7 +165,7 @@ Status ObjectStore::ReadInto(std::span<Item> items, const slipway_store_read_opt
   keys.reserve(items.size());
   for (const Item& item : items) keys.push_back(item.key);
   std::vector<Ticket> tickets(items.size());
-  directory_->Lookup(keys, call.deadline_ns, tickets);
+  directory_->Lookup(keys, std::all_of(items.begin(), items.end(), AllHost), call.deadline_ns, tickets);
   const Releaser releaser(*directory_, tickets);
   for (size_t i = 0; i < items.size(); ++i) {
     const Ticket& ticket = tickets[i];
@@ -189,7 +189,7 @@ Status ObjectStore::Get(std::span<const std::string_view> keys, const slipway_st
   values->clear();
   values->resize(keys.size());
   std::vector<Ticket> tickets(keys.size());
-  directory_->Lookup(keys, call.deadline_ns, tickets);
+  directory_->Lookup(keys, true, call.deadline_ns, tickets);
   const Releaser releaser(*directory_, tickets);
   std::vector<Item> items(keys.size());
   std::vector<std::unique_ptr<char[]>> copies(keys.size());
@@ -251,7 +251,7 @@ Status ObjectStore::GetTensorInfo(std::string_view key, const slipway_store_read
                                   slipway_tensor_info* info) {
   const ReadCall call = ToCall(options);
   std::vector<Ticket> tickets(1);
-  directory_->Lookup({&key, 1}, call.deadline_ns, tickets);
+  directory_->Lookup({&key, 1}, true, call.deadline_ns, tickets);
   const Releaser releaser(*directory_, tickets);
   if (!tickets[0].ok()) return Status(tickets[0].code, "key " + Quoted(key) + ": " + tickets[0].message);
   std::string header;
@@ -269,7 +269,8 @@ Status ObjectStore::GetTensorInto(std::string_view key, const slipway_tensor& ta
   }
   const ReadCall call = ToCall(options);
   std::vector<Ticket> tickets(1);
-  directory_->Lookup({&key, 1}, call.deadline_ns, tickets);
+  const bool host = layout->bytes() == 0 || plane_.KindOf(layout->low(), layout->extent_bytes()) == SLIPWAY_MEM_HOST;
+  directory_->Lookup({&key, 1}, host, call.deadline_ns, tickets);
   const Releaser releaser(*directory_, tickets);
   const std::string named = "key " + Quoted(key) + ": ";
   if (!tickets[0].ok()) return Status(tickets[0].code, named + tickets[0].message);

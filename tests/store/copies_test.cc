@@ -219,6 +219,26 @@ TEST_P(DeviceCopiesTest, ToWhatReachesTheDeviceNeverThroughStaging) {
   CheckAll(client_, source_, [](const Way& way, uint64_t) { return CopyCounts{.direct = way.pieces}; });
 }
 
+// Values so short that they come along with a look-up, too.
+TEST_P(DeviceCopiesTest, AnyLengthIsReadIntoTheDevice) {
+  ConnectDevice({Use("tcp")});
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{64}, size_t{4096}, size_t{4097}, kBytes}) {
+    SCOPED_TRACE(bytes);
+    const Bytes value = Pattern(bytes, static_cast<uint32_t>(bytes));
+    ASSERT_TRUE(client_.Upsert("k", value).ok());
+    Result<uint64_t> length = client_.GetInto("k", source_, kBytes);
+    ASSERT_TRUE(length.ok()) << length.status().message();
+    EXPECT_EQ(*length, bytes);
+    ASSERT_TRUE(client_.UpsertFrom("back", source_, bytes).ok());
+    EXPECT_EQ(Read(home_, "back"), AsText(value));
+    const std::vector<slipway_store_range> ranges = {{source_ + 7, bytes / 2, bytes / 3}};
+    const Status status = client_.GetIntoRanges("k", ranges);
+    ASSERT_TRUE(status.ok()) << status.message();
+    ASSERT_TRUE(client_.UpsertFrom("back", source_ + 7, bytes / 2).ok());
+    EXPECT_EQ(Read(home_, "back"), AsText(value).substr(bytes / 3, bytes / 2));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(From, DeviceCopiesTest, testing::Values("fake-memory", "cuda"), [](const auto& info) {
   return std::string(info.param) == "cuda" ? std::string("Cuda") : std::string("FakeMemory");
 });

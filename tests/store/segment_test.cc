@@ -270,7 +270,7 @@ TEST_F(DirectoryTest, ADeadReadersValueIsFreeAfterItsTime) {
   Leases leases(*directory_, 0, counters_, clock_);
   const std::string_view key = "k";
   Ticket ticket;
-  directory_->Lookup({&key, 1}, kNoDeadline, {&ticket, 1});
+  directory_->Lookup({&key, 1}, true, kNoDeadline, {&ticket, 1});
   leases.Add(std::move(ticket), false, 1000);
   ASSERT_EQ(Put("k", "newer", {.replace = true}), SLIPWAY_OK);
   EXPECT_EQ(directory_->used_bytes(), 128u);
