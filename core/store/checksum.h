@@ -26,6 +26,9 @@ class RunningChecksum {
   void* state_;  // the library's; null: memory was short, and Value is 0
 };
 
+// What a checksum may be of, as store.chunk_bytes is bounded: checksums are never more than a 512th of a value.
+inline constexpr uint64_t kChunkBytesMin = 4096, kChunkBytesMax = uint64_t{1} << 30;
+
 // How many chunks of `chunk_bytes` a value of `bytes` has: 0 for none, the last may be short.
 constexpr uint64_t ChunkCount(uint64_t bytes, uint64_t chunk_bytes) {
   return bytes / chunk_bytes + (bytes % chunk_bytes != 0 ? 1 : 0);

@@ -27,6 +27,12 @@ bool ReadCode(WireReader& in, Ticket& ticket) {
   return false;
 }
 
+// Whether a node may say so of a value: what its checksums take here follows from it.
+bool AreChunks(uint64_t length, uint64_t chunk_bytes, uint64_t checksums) {
+  return chunk_bytes >= kChunkBytesMin && chunk_bytes <= kChunkBytesMax &&
+         (checksums == 0 || checksums == ChunkCount(length, chunk_bytes));
+}
+
 void FailAll(std::span<Ticket> tickets, const Status& why) {
   for (Ticket& ticket : tickets) ticket.Fail(why);
 }
@@ -84,9 +90,7 @@ Status RemoteDirectory::ReadSpace(WireReader& in, const std::shared_ptr<Opened>&
                                   uint64_t asked_ns, Ticket& ticket) {
   ticket.chunk_bytes = in.U32();
   const uint32_t sums = in.U32();
-  if (!in.ok() || ticket.chunk_bytes == 0 || (sums != 0 && sums != ChunkCount(ticket.length, ticket.chunk_bytes))) {
-    return BadReply();
-  }
+  if (!in.ok() || !AreChunks(ticket.length, ticket.chunk_bytes, sums)) return BadReply();
   ticket.own_checksums.assign(sums, 0);
   ticket.checksums = ticket.own_checksums;
   ticket.expires_ns = DeadlineAfter(asked_ns, in.U64());
@@ -181,9 +185,7 @@ Status RemoteDirectory::ReadValue(WireReader& in, const std::shared_ptr<Opened>&
   ticket.version = in.U64();
   ticket.chunk_bytes = in.U32();
   const uint32_t sums = in.Count(8);
-  if (!in.ok() || ticket.chunk_bytes == 0 || (sums != 0 && sums != ChunkCount(ticket.length, ticket.chunk_bytes))) {
-    return BadReply();
-  }
+  if (!in.ok() || !AreChunks(ticket.length, ticket.chunk_bytes, sums)) return BadReply();
   for (uint32_t i = 0; i < sums; ++i) ticket.own_checksums.push_back(in.U64());
   ticket.checksums = ticket.own_checksums;
   if (in.U8() != 0) {
