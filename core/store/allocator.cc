@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 namespace slipway {
 namespace {
@@ -159,6 +160,21 @@ uint64_t Allocator::LargestFreeBytes() const {
   return largest * kGranuleBytes;
 }
 
+uint64_t Allocator::LargestFreeBytesWithout(std::span<const uint32_t> blocks) const {
+  if (total_ == 0) return 0;
+  std::vector<bool> gone(blocks_.size());
+  for (const uint32_t index : blocks) {
+    if (index < gone.size()) gone[index] = true;
+  }
+  uint64_t largest = 0, run = 0;
+  // The block at the beginning is always the first that was made: the lower part of a block keeps its number.
+  for (uint32_t at = 0; at != kNone; at = blocks_[at].after) {
+    run = blocks_[at].free || gone[at] ? run + blocks_[at].length : 0;
+    largest = std::max(largest, run);
+  }
+  return largest * kGranuleBytes;
+}
+
 bool Allocator::Consistent() const {
   uint64_t free_in_lists = 0, blocks_in_lists = 0;
   for (uint32_t level = 0; level < kLevels; ++level) {
@@ -176,10 +192,7 @@ bool Allocator::Consistent() const {
     }
   }
   if (total_ == 0) return true;
-  uint32_t at = kNone;
-  for (uint32_t i = 0; i < blocks_.size() && at == kNone; ++i) {
-    if (blocks_[i].length > 0 && blocks_[i].begin == 0) at = i;
-  }
+  uint32_t at = 0;
   uint64_t begin = 0, free_in_chain = 0, free_blocks = 0;
   for (uint32_t before = kNone; at != kNone; before = at, at = blocks_[at].after) {
     const Block& block = blocks_[at];

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 
 namespace slipway {
 
@@ -35,6 +36,8 @@ class Allocator {
   uint64_t total_bytes() const { return total_ * kGranuleBytes; }
   uint64_t used_bytes() const { return used_ * kGranuleBytes; }  // in whole granules
   uint64_t LargestFreeBytes() const;
+  // The longest free range that there would be without `blocks`, each once. Looks at every block.
+  uint64_t LargestFreeBytesWithout(std::span<const uint32_t> blocks) const;
   // What a value of `bytes` takes away from the free bytes.
   static uint64_t Charge(uint64_t bytes) { return Granules(bytes) * kGranuleBytes; }
   // Whether the lists, the masks and the chain of neighbours agree. For tests; looks at every block.

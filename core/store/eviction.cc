@@ -1,16 +1,32 @@
 // Making room: which objects go when the segments fill up, and which go together.
+#include <algorithm>
+
 #include "core/store/local_directory.h"
 
 namespace slipway {
 
-void LocalDirectory::MakeRoom(uint64_t bytes, const SegmentList&) {
+bool LocalDirectory::IsCrowded(uint64_t bytes) const {
   const uint64_t total = total_bytes_.load(std::memory_order_relaxed);
-  const uint64_t high = total / 100 * options_.high_watermark_percent;
-  if (used_bytes() + bytes <= high) return;
-  const uint64_t low = total / 100 * options_.low_watermark_percent;
+  return used_bytes() + bytes > total / 100 * options_.high_watermark_percent;
+}
+
+void LocalDirectory::MakeRoom(uint64_t bytes) {
+  const uint64_t low = total_bytes_.load(std::memory_order_relaxed) / 100 * options_.low_watermark_percent;
   while (used_bytes() + bytes > low) {
     if (!EvictOne()) return;
   }
+}
+
+bool LocalDirectory::CouldFit(uint64_t length, size_t replicas, const SegmentList& segments) {
+  std::unordered_map<const StoreSegment*, std::vector<uint32_t>> evictable;
+  keys_.ForEach([&](Record& record) {
+    if (record.keep == KeepClass::kPinned || record.references.load(std::memory_order_acquire) != 1) return;
+    for (const Replica& replica : record.replicas()) evictable[replica.segment].push_back(replica.block);
+  });
+  const auto has_room = [&](const auto& segment) {
+    return segment->LargestFreeBytesWithout(evictable[segment.get()]) >= length;
+  };
+  return static_cast<size_t>(std::count_if(segments.begin(), segments.end(), has_room)) >= replicas;
 }
 
 bool LocalDirectory::EvictOne() {

@@ -102,7 +102,16 @@ Status LocalDirectory::Place(uint64_t length, const WritePolicy& policy, const S
     return Status(SLIPWAY_E_NO_SPACE, std::to_string(replicas.size()) + " replicas need as many segments, and " +
                                           std::to_string(segments.size()) + " are mounted");
   }
-  MakeRoom(replicas.size() * Allocator::Charge(length), segments);
+  const uint64_t bytes = replicas.size() * Allocator::Charge(length);
+  if (IsCrowded(bytes)) {
+    // Nothing is to go for a write that cannot succeed. Of a short one it does not matter: room has to be made anyway.
+    constexpr uint64_t kLongShare = 16;
+    if (bytes > total_bytes_.load(std::memory_order_relaxed) / kLongShare) {
+      if (reclaim_) reclaim_();
+      if (!CouldFit(length, replicas.size(), segments)) return NoSpace(length, segments);
+    }
+    MakeRoom(bytes);
+  }
   const SegmentList* order = &segments;
   SegmentList ordered;
   if (segments.size() > 1) {
@@ -121,11 +130,16 @@ Status LocalDirectory::Place(uint64_t length, const WritePolicy& policy, const S
   }
   if (TryPlace(length, *order, replicas)) return {};
   if (reclaim_) reclaim_();
+  if (TryPlace(length, *order, replicas)) return {};
+  if (!CouldFit(length, replicas.size(), segments)) return NoSpace(length, segments);
   // Each round frees at least one object, and there are only so many.
-  for (;;) {
+  while (EvictOne()) {
     if (TryPlace(length, *order, replicas)) return {};
-    if (!EvictOne()) break;
   }
+  return NoSpace(length, segments);
+}
+
+Status LocalDirectory::NoSpace(uint64_t length, const SegmentList& segments) {
   uint64_t free = 0, largest = 0;
   for (const auto& segment : segments) {
     const StoreSegment::Space space = segment->space();
@@ -135,8 +149,8 @@ Status LocalDirectory::Place(uint64_t length, const WritePolicy& policy, const S
   counters_.Add(Counter::kStoreNoSpace);
   return Status(SLIPWAY_E_NO_SPACE, std::to_string(length) + " bytes were asked for and " + std::to_string(free) +
                                         " are free, " + std::to_string(largest) +
-                                        " of them in one piece; the rest is pinned or in use: remove objects, or "
-                                        "mount a larger segment");
+                                        " of them in one piece; too much of the rest is pinned or in use: remove "
+                                        "objects, or mount a larger segment");
 }
 
 void LocalDirectory::Commit(std::span<Ticket> tickets, const WritePolicy& policy) {

@@ -54,13 +54,19 @@ class LocalDirectory final : public Directory {
   // Space for `replicas` of `length` bytes, in different segments.
   Status Place(uint64_t length, const WritePolicy& policy, const SegmentList& segments, std::span<Replica> replicas);
   bool TryPlace(uint64_t length, const SegmentList& order, std::span<Replica> replicas);
+  Status NoSpace(uint64_t length, const SegmentList& segments);
   void BeginOne(const WriteIntent& intent, const WritePolicy& policy, const SegmentList& segments, uint32_t group,
                 Ticket& ticket);
   void CommitOne(Ticket& ticket, const WritePolicy& policy);
   static void Describe(Record& record, Ticket& ticket);
 
   // eviction.cc
-  void MakeRoom(uint64_t bytes, const SegmentList& segments);
+  // Whether the segments would be fuller than they should with `bytes` more.
+  bool IsCrowded(uint64_t bytes) const;
+  void MakeRoom(uint64_t bytes);
+  // Whether `replicas` segments had room for `length` bytes each if all were gone that may be evicted now. Looks at
+  // every object.
+  bool CouldFit(uint64_t length, size_t replicas, const SegmentList& segments);
   bool EvictOne();  // false: nothing can be
   void EvictGroup(uint32_t group, KeepClass keep);
   uint32_t GroupNumber(const std::string& name) SLIPWAY_EXCLUDES(groups_mutex_);

@@ -99,4 +99,9 @@ StoreSegment::Space StoreSegment::space() const {
   return {allocator_.total_bytes(), allocator_.used_bytes(), allocator_.LargestFreeBytes(), closing_};
 }
 
+uint64_t StoreSegment::LargestFreeBytesWithout(std::span<const uint32_t> blocks) const {
+  MutexLock lock(mutex_);
+  return closing_ ? 0 : allocator_.LargestFreeBytesWithout(blocks);
+}
+
 }  // namespace slipway

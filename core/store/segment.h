@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "core/store/allocator.h"
@@ -45,6 +46,8 @@ class StoreSegment {
     bool closing = false;
   };
   Space space() const SLIPWAY_EXCLUDES(mutex_);
+  // The longest value that it could take if `blocks` were given back. Looks at all there are.
+  uint64_t LargestFreeBytesWithout(std::span<const uint32_t> blocks) const SLIPWAY_EXCLUDES(mutex_);
 
   // Undoes what Mount did, in reverse. May be called again after a failure: it goes on where it stopped.
   Status TearDown(uint64_t timeout_ns);

@@ -36,6 +36,20 @@ TEST(AllocatorTest, RefusesWhatCannotBe) {
   EXPECT_TRUE(none.Consistent());
 }
 
+TEST(AllocatorTest, KnowsWhatWouldBeFreeWithoutSome) {
+  Allocator allocator(10 * kGranule);
+  std::vector<uint32_t> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(allocator.Allocate(kGranule)->block);
+  EXPECT_EQ(allocator.LargestFreeBytesWithout({}), 2 * kGranule);
+  allocator.Free(blocks[2]);
+  EXPECT_EQ(allocator.LargestFreeBytesWithout(std::vector{blocks[1], blocks[3]}), 3 * kGranule);
+  EXPECT_EQ(allocator.LargestFreeBytesWithout(std::vector{blocks[6], blocks[7]}), 4 * kGranule);
+  EXPECT_EQ(allocator.LargestFreeBytesWithout(std::vector{blocks[0], blocks[4]}), 2 * kGranule);
+  EXPECT_EQ(allocator.LargestFreeBytesWithout(blocks), 10 * kGranule);
+  EXPECT_EQ(allocator.LargestFreeBytes(), 2 * kGranule);
+  EXPECT_EQ(Allocator(63).LargestFreeBytesWithout({}), 0u);
+}
+
 TEST(AllocatorTest, NeighboursAreMergedWhateverTheOrder) {
   std::minstd_rand random(7);
   Allocator allocator(64 * kGranule);

@@ -174,10 +174,32 @@ TEST_F(DirectoryTest, WhatIsPinnedStaysAndIsCountedInTheRefusal) {
   ASSERT_EQ(Put("large", std::string(15 * 1024, 'l')), SLIPWAY_OK);
   EXPECT_FALSE(Has("plain") || Has("soft"));
   EXPECT_EQ(Put("too much", std::string(25 * 1024, 'l')), SLIPWAY_E_NO_SPACE);
-  EXPECT_THAT(message_, HasSubstr("25600 bytes were asked for and 24576 are free"));
+  EXPECT_THAT(message_, HasSubstr("25600 bytes were asked for and 9216 are free"));
   EXPECT_EQ(Put("never", std::string(33 * 1024, 'l')), SLIPWAY_E_TOO_LARGE);
   EXPECT_FALSE(Has("too much") || Has("never"));
+  EXPECT_TRUE(Has("large")) << "nothing goes for a write that cannot succeed";
   for (int i = 0; i < 8; ++i) EXPECT_TRUE(Has("p" + std::to_string(i)));
+}
+
+// Neither bytes that are pinned, nor those that are read, nor what lies between them could make room for it.
+TEST_F(DirectoryTest, AWriteThatCanNeverFitEvictsNothing) {
+  ASSERT_TRUE(Mount("a", 32 * 1024).ok());
+  const std::string value(1024, 'v');
+  std::vector<std::unique_ptr<HeldValue>> held;
+  for (int i = 0; i < 28; ++i) {
+    const bool pinned = i < 24 && i % 8 == 3;
+    ASSERT_EQ(Put(std::to_string(i), value, {.keep = pinned ? KeepClass::kPinned : KeepClass::kEvictable}), SLIPWAY_OK);
+    if (i % 8 == 7) held.push_back(Hold(std::to_string(i)));
+  }
+  // Three of every four can be evicted, and from the last one that is held on all.
+  EXPECT_EQ(Put("doomed", std::string(20 * 1024, 'd')), SLIPWAY_E_NO_SPACE);
+  EXPECT_EQ(Put("doomed by a little", std::string(8 * 1024 + 1, 'd')), SLIPWAY_E_NO_SPACE);
+  EXPECT_EQ(counters_.Get(Counter::kStoreEvictions), 0u);
+  for (int i = 0; i < 28; ++i) EXPECT_TRUE(Has(std::to_string(i))) << i;
+  EXPECT_EQ(counters_.Get(Counter::kStoreNoSpace), 2u);
+  ASSERT_EQ(Put("fits", std::string(8 * 1024, 'f')), SLIPWAY_OK);
+  EXPECT_EQ(Read("fits"), std::string(8 * 1024, 'f'));
+  EXPECT_TRUE(Has("3") && Has("7") && Has("23"));
 }
 
 TEST_F(DirectoryTest, AGroupGoesTogether) {
