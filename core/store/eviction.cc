@@ -49,35 +49,59 @@ void LocalDirectory::EvictGroup(uint32_t group, KeepClass keep) {
     MutexLock lock(groups_mutex_);
     const auto found = groups_.find(group);
     if (found == groups_.end()) return;
-    for (Record* record : found->second) {
+    for (Record* record : found->second.members) {
       // One that is read now, or kept for more than this one was, stays.
       if (record->keep > keep || record->references.load(std::memory_order_acquire) != 1) continue;
       if (keys_.RemoveThis(record)) taken.push_back(record);
     }
-    for (Record* record : taken) found->second.erase(record);
-    if (found->second.empty()) groups_.erase(found);
+    for (Record* record : taken) found->second.members.erase(record);
   }
   counters_.Add(Counter::kStoreEvictions, taken.size());
   counters_.Sub(Counter::kStoreObjects, taken.size());
   for (Record* record : taken) Drop(record);
 }
 
-uint32_t LocalDirectory::GroupNumber(const std::string& name) {
+uint32_t LocalDirectory::EnterGroup(const std::string& name) {
   MutexLock lock(groups_mutex_);
-  return group_numbers_.emplace(name, static_cast<uint32_t>(group_numbers_.size() + 1)).first->second;
+  uint32_t& number = group_numbers_[name];
+  if (number == 0) {
+    // Another than those that are used, also once all have been.
+    do {
+      ++last_group_;
+    } while (last_group_ == 0 || groups_.count(last_group_) > 0);
+    number = last_group_;
+    groups_[number].name = name;
+  }
+  ++groups_[number].records;
+  return number;
+}
+
+void LocalDirectory::EnterGroup(uint32_t group) {
+  MutexLock lock(groups_mutex_);
+  ++groups_[group].records;
+}
+
+void LocalDirectory::ExitGroup(uint32_t group) {
+  MutexLock lock(groups_mutex_);
+  const auto found = groups_.find(group);
+  if (--found->second.records > 0) return;
+  group_numbers_.erase(found->second.name);
+  groups_.erase(found);
 }
 
 void LocalDirectory::JoinGroup(Record* record) {
   MutexLock lock(groups_mutex_);
-  groups_[record->group].insert(record);
+  groups_[record->group].members.insert(record);
 }
 
 void LocalDirectory::LeaveGroup(Record* record) {
   MutexLock lock(groups_mutex_);
-  const auto found = groups_.find(record->group);
-  if (found == groups_.end()) return;
-  found->second.erase(record);
-  if (found->second.empty()) groups_.erase(found);
+  groups_[record->group].members.erase(record);
+}
+
+size_t LocalDirectory::groups() const {
+  MutexLock lock(groups_mutex_);
+  return groups_.size();
 }
 
 }  // namespace slipway

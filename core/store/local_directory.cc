@@ -41,12 +41,11 @@ void LocalDirectory::Describe(Record& record, Ticket& ticket) {
 
 void LocalDirectory::Begin(std::span<const WriteIntent> intents, const WritePolicy& policy, std::span<Ticket> tickets) {
   const std::shared_ptr<const SegmentList> all = segments();
-  const uint32_t group = policy.group.empty() ? 0 : GroupNumber(policy.group);
-  for (size_t i = 0; i < intents.size(); ++i) BeginOne(intents[i], policy, *all, group, tickets[i]);
+  for (size_t i = 0; i < intents.size(); ++i) BeginOne(intents[i], policy, *all, tickets[i]);
 }
 
 void LocalDirectory::BeginOne(const WriteIntent& intent, const WritePolicy& policy, const SegmentList& segments,
-                              uint32_t group, Ticket& ticket) {
+                              Ticket& ticket) {
   const uint64_t hash = HashOfKey(intent.key);
   if (!policy.replace && keys_.Contains(intent.key, hash)) {
     ticket.code = SLIPWAY_EXISTS;
@@ -69,13 +68,13 @@ void LocalDirectory::BeginOne(const WriteIntent& intent, const WritePolicy& poli
   record->length = intent.length;
   record->chunk_bytes = static_cast<uint32_t>(options_.chunk_bytes);
   record->keep = policy.keep;
-  record->group = group;
   Status placed = replicas == 0 ? Status() : Place(intent.length, policy, segments, record->replicas());
   if (!placed.ok()) {
     Record::Destroy(record);
     ticket.Fail(placed);
     return;
   }
+  if (!policy.group.empty()) record->group = EnterGroup(policy.group);
   Describe(*record, ticket);
 }
 
@@ -207,6 +206,7 @@ void LocalDirectory::Drop(Record* record) {
 
 void LocalDirectory::GiveBack(Record* record) {
   Record* const successor = record->successor;
+  if (record->group != 0) ExitGroup(record->group);
   for (const Replica& replica : record->replicas()) {
     if (record->abandoned) break;
     if (successor != nullptr && std::any_of(successor->replicas().begin(), successor->replicas().end(),

@@ -49,14 +49,14 @@ class LocalDirectory final : public Directory {
   std::shared_ptr<const SegmentList> segments() const SLIPWAY_EXCLUDES(segments_mutex_);
   uint64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   uint64_t objects() const { return keys_.size(); }
+  size_t groups() const SLIPWAY_EXCLUDES(groups_mutex_);
 
  private:
   // Space for `replicas` of `length` bytes, in different segments.
   Status Place(uint64_t length, const WritePolicy& policy, const SegmentList& segments, std::span<Replica> replicas);
   bool TryPlace(uint64_t length, const SegmentList& order, std::span<Replica> replicas);
   Status NoSpace(uint64_t length, const SegmentList& segments);
-  void BeginOne(const WriteIntent& intent, const WritePolicy& policy, const SegmentList& segments, uint32_t group,
-                Ticket& ticket);
+  void BeginOne(const WriteIntent& intent, const WritePolicy& policy, const SegmentList& segments, Ticket& ticket);
   void CommitOne(Ticket& ticket, const WritePolicy& policy);
   static void Describe(Record& record, Ticket& ticket);
 
@@ -69,7 +69,11 @@ class LocalDirectory final : public Directory {
   bool CouldFit(uint64_t length, size_t replicas, const SegmentList& segments);
   bool EvictOne();  // false: nothing can be
   void EvictGroup(uint32_t group, KeepClass keep);
-  uint32_t GroupNumber(const std::string& name) SLIPWAY_EXCLUDES(groups_mutex_);
+  // A record of the group begins, or ends: with the last one the name is forgotten.
+  uint32_t EnterGroup(const std::string& name) SLIPWAY_EXCLUDES(groups_mutex_);
+  void EnterGroup(uint32_t group) SLIPWAY_EXCLUDES(groups_mutex_);
+  void ExitGroup(uint32_t group) SLIPWAY_EXCLUDES(groups_mutex_);
+  // The record can be seen, or no longer.
   void JoinGroup(Record* record) SLIPWAY_EXCLUDES(groups_mutex_);
   void LeaveGroup(Record* record) SLIPWAY_EXCLUDES(groups_mutex_);
 
@@ -94,9 +98,15 @@ class LocalDirectory final : public Directory {
   mutable Mutex segments_mutex_;
   std::shared_ptr<const SegmentList> segments_ SLIPWAY_GUARDED_BY(segments_mutex_);
 
-  Mutex groups_mutex_;
+  struct Group {
+    std::string name;
+    uint64_t records = 0;                 // that name it, seen or not
+    std::unordered_set<Record*> members;  // that can be seen
+  };
+  mutable Mutex groups_mutex_;
+  uint32_t last_group_ SLIPWAY_GUARDED_BY(groups_mutex_) = 0;
   std::unordered_map<std::string, uint32_t> group_numbers_ SLIPWAY_GUARDED_BY(groups_mutex_);
-  std::unordered_map<uint32_t, std::unordered_set<Record*>> groups_ SLIPWAY_GUARDED_BY(groups_mutex_);
+  std::unordered_map<uint32_t, Group> groups_ SLIPWAY_GUARDED_BY(groups_mutex_);
 };
 
 }  // namespace slipway

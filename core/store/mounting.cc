@@ -60,7 +60,10 @@ void LocalDirectory::Keep(Record* old, StoreSegment* without) {
   std::copy(old->checksums().begin(), old->checksums().end(), record->checksums().begin());
   record->Hold();  // the old one's
   old->successor = record;
-  if (record->group != 0) JoinGroup(record);
+  if (record->group != 0) {
+    EnterGroup(record->group);
+    JoinGroup(record);
+  }
   if (keys_.Insert(record, KeyMap::Mode::kNew).inserted) return;
   counters_.Sub(Counter::kStoreObjects);  // a newer value was first, and was counted
   LetGo(record);
@@ -118,6 +121,7 @@ Result<std::string> LocalDirectory::DescribeJson() {
   nlohmann::ordered_json json;
   json["home"] = "this process";
   json["objects"] = objects();
+  json["groups"] = groups();
   json["used_bytes"] = used_bytes();
   json["total_bytes"] = total_bytes_.load();
   json["segments"] = nlohmann::ordered_json::array();

@@ -202,6 +202,26 @@ TEST_F(DirectoryTest, AWriteThatCanNeverFitEvictsNothing) {
   EXPECT_TRUE(Has("3") && Has("7") && Has("23"));
 }
 
+TEST_F(DirectoryTest, NamesOfGroupsAreForgottenWithTheirLastObject) {
+  ASSERT_TRUE(Mount("a", 16 * 1024).ok());
+  for (int i = 0; i < 1000; ++i) {
+    const std::string group = "group " + std::to_string(i);
+    ASSERT_EQ(Put("k", "value", {.replace = true, .group = group}), SLIPWAY_OK);
+    ASSERT_EQ(Put("pinned", std::string(17 * 1024, 'x'), {.group = group + " refused"}), SLIPWAY_E_TOO_LARGE);
+    EXPECT_EQ(directory_->groups(), 1u);
+  }
+  ASSERT_EQ(Put("other", "value", {.group = "group 999"}), SLIPWAY_OK);
+  const auto held = Hold("other");
+  ASSERT_EQ(*directory_->RemoveAll(""), 2u);
+  EXPECT_EQ(directory_->groups(), 1u) << "that of the value which is read";
+  const std::string device = "device";
+  plane_.device = device.data();
+  plane_.device_bytes = device.size();
+  plane_.transfer_fails = SLIPWAY_E_PEER;
+  EXPECT_EQ(Put("k", device, {.group = "failed"}), SLIPWAY_E_PEER);
+  EXPECT_EQ(directory_->groups(), 1u);
+}
+
 TEST_F(DirectoryTest, AGroupGoesTogether) {
   ASSERT_TRUE(Mount("a", 16 * 1024).ok());
   const std::string value(1024, 'v');
