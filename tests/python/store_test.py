@@ -90,6 +90,46 @@ def test_many_buffers_make_one_value(store):
     assert bytes(target[:8]) + bytes(target[20:27]) == store.get("a")
 
 
+def test_upserts_from_addresses_take_any_size(store):
+    source = np.arange(100, dtype=np.uint8)
+    base = address(source)
+    for size in (10, 0, 100, 1):
+        assert store.upsert_from("key", base, size)
+        assert store.get("key") == bytes(range(size))
+        statuses = store.batch_upsert_from_multi_buffers(["key", "two"], [[base], [base, base + 50]], [[size], [size, 3]])
+        assert statuses == [Status.OK] * 2
+        assert store.get_batch(["key", "two"]) == [bytes(range(size)), bytes(range(size)) + bytes((50, 51, 52))]
+    assert store.list() == ["key", "two"]
+
+
+def test_a_value_of_another_size_is_kept(store):
+    source = np.arange(100, dtype=np.uint8)
+    base = address(source)
+    store.put("key", b"old")
+    assert not store.put_parts("key", [b"longer than that"]) and not store.put_from("key", base, 100)
+    assert store.batch_put_from(["key", "new"], [base, base], [1, 2]) == [Status.EXISTS, Status.OK]
+    assert store.batch_put_from_multi_buffers(["key"], [[base, base]], [[1, 2]]) == [Status.EXISTS]
+    assert not store.put_tensor("key", source)
+    assert store.get("key") == b"old" and store.get("new") == b"\0\1"
+
+
+def test_nothing_at_all_is_found_and_read_back(store):
+    source = np.arange(2, dtype=np.uint8)
+    base = address(source)
+    for put in (store.batch_put_from, store.batch_upsert_from):
+        assert put(["a", "b"], [0, base], [0, 0]) == [Status.OK] * 2
+        assert store.get_batch(["a", "b"]) == [b"", b""] and store.list() == ["a", "b"]
+        assert store.batch_get_into(["a", "b"], [0, base], [0, 2]) == ([Status.OK] * 2, [0, 0])
+        store.remove_all()
+    for put in (store.batch_put_from_multi_buffers, store.batch_upsert_from_multi_buffers):
+        assert put(["a", "b", "c"], [[], [0, 0], [0, base]], [[], [0, 0], [0, 1]]) == [Status.OK] * 3
+        assert store.get_batch(["a", "b", "c"]) == [b"", b"", b"\0"]
+        store.remove_all()
+    assert store.put_batch(["a", "b"], [b"", b"x"]) == [Status.OK] * 2
+    assert store.upsert_batch(["a", "b"], [b"y", b""]) == [Status.OK] * 2
+    assert store.get_batch(["a", "b"]) == [b"y", b""]
+
+
 def test_ranges_of_a_value(store):
     store.put("key", bytes(range(100)))
     target = np.zeros(10, dtype=np.uint8)
@@ -118,6 +158,16 @@ def test_too_small_a_buffer_says_what_is_needed(store):
         lambda store: store.put_batch(["key"], [b"a", b"b"]),
         lambda store: store.batch_put_from(["key"], [1, 2], [1]),
         lambda store: store.batch_put_from_multi_buffers(["key"], [[1, 2]], [[1]]),
+        lambda store: store.batch_upsert_from(["key"], [1], [1, 2]),
+        lambda store: store.batch_upsert_from_multi_buffers(["key", "other"], [[1]], [[1]]),
+        lambda store: store.batch_upsert_from_multi_buffers(["key"], [[0]], [[1]]),
+        lambda store: store.batch_put_from_multi_buffers(["key"], [[4096, 4096]], [[2**63, 2**63]]),
+        lambda store: store.batch_put_from(["key"], [4096], [2**64 - 4096]),
+        lambda store: store.batch_put_from(["key"], [0], [1]),
+        lambda store: store.upsert_from("key", 0, 1),
+        lambda store: store.upsert_batch(["key", "key"], [b"a", b"b"]),
+        lambda store: store.batch_upsert_from(["key", "key"], [4096, 4096], [0, 0]),
+        lambda store: store.upsert_batch(["key"], []),
         lambda store: store.put("key", b"x", keep="for ever"),
         lambda store: store.put("key", np.zeros((4, 4))[:, 1]),
     ],
@@ -151,6 +201,12 @@ def test_a_full_store_evicts_or_says_so():
             while store.put(f"pinned {pinned}", bytes(1 << 20), keep="pinned"):
                 pinned += 1
         assert pinned >= 6 and len(store.list("pinned")) == pinned
+        store.remove("pinned 0")
+        array = np.zeros(2 << 20, dtype=np.uint8)
+        base = address(array)
+        statuses = store.batch_upsert_from(["fits", "does not", "cannot"], [base] * 3, [1000, 2 << 20, 9 << 20])
+        assert statuses == [Status.OK, Status.E_NO_SPACE, Status.E_TOO_LARGE]
+        assert "fits" in store and store.get_batch(["does not", "cannot"]) == [None, None]
 
 
 def test_a_view_stays_as_it_is(store):
