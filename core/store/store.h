@@ -36,6 +36,14 @@ struct Item {
   uint64_t length = 0;  // of all pieces; the store finds it out
 };
 
+// Host elements that do not lie side by side are brought together first where they go to, or come from, another
+// process: a request for each run would cost more. Not where runs are as long as this.
+inline constexpr uint64_t kLongRunBytes = uint64_t{64} << 10;
+inline bool IsToBeBroughtTogether(const Piece& piece) {
+  return piece.layout != nullptr && piece.kind == SLIPWAY_MEM_HOST && piece.length > 0 &&
+         piece.layout->run_bytes() < kLongRunBytes;
+}
+
 struct RangeItem {
   char* address = nullptr;
   uint64_t length = 0;

@@ -36,10 +36,9 @@ struct ObjectStore::Reading {
   // Elements that do not lie side by side, while the engine brings them.
   std::vector<std::pair<std::unique_ptr<char[]>, Piece>> scattered;
 
-  // Host elements that are brought together first: each run would otherwise be a request of its own.
   void BringTogether() {
     for (Piece& piece : item.pieces) {
-      if (piece.layout == nullptr || piece.kind != SLIPWAY_MEM_HOST || piece.length == 0) continue;
+      if (!IsToBeBroughtTogether(piece)) continue;
       auto buffer = std::make_unique_for_overwrite<char[]>(piece.length);
       char* const together = buffer.get();
       scattered.emplace_back(std::move(buffer), piece);

@@ -8,12 +8,11 @@
 namespace slipway {
 namespace {
 
-// Host elements that do not lie side by side, for a place that is not in this process: put in order first, since each
-// run would otherwise be a request of its own. Devices' elements are never touched here.
+// For a place that is not in this process. Devices' elements are never touched here.
 std::vector<std::unique_ptr<char[]>> GatherHostPieces(Item* item, Counters& counters) {
   std::vector<std::unique_ptr<char[]>> buffers;
   for (Piece& piece : item->pieces) {
-    if (piece.layout == nullptr || piece.kind != SLIPWAY_MEM_HOST || piece.length == 0) continue;
+    if (!IsToBeBroughtTogether(piece)) continue;
     auto buffer = std::make_unique_for_overwrite<char[]>(piece.length);
     char* to = buffer.get();
     piece.layout->ForEachRun(0, piece.length, [&](const char* from, uint64_t n) {

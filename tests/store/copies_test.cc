@@ -151,6 +151,37 @@ TEST_F(CopiesTest, AStridedTensorOnceMoreWhereItLeavesTheProcess) {
   EXPECT_EQ(Read(home_, "remote"), Read(home_, "local"));
 }
 
+// Every second row of a matrix whose rows are long.
+TEST_F(CopiesTest, LongRunsOfATensorGoFromWhereTheyAre) {
+  constexpr int64_t kRow = 64 * kKiB / 4;
+  std::vector<float> matrix(8 * kRow);
+  for (size_t i = 0; i < matrix.size(); ++i) matrix[i] = static_cast<float>(i);
+  const int64_t shape[] = {4, kRow}, strides[] = {2 * kRow, 1};
+  const slipway_tensor rows = {matrix.data(), shape, strides, 2, SLIPWAY_DTYPE_F32};
+  std::vector<float> expected;
+  for (size_t i = 0; i < 4; ++i) {
+    const auto row = matrix.begin() + static_cast<std::ptrdiff_t>(i) * 2 * kRow;
+    expected.insert(expected.end(), row, row + kRow);
+  }
+  for (const char* transport : {"tcp", "fake"}) {
+    SCOPED_TRACE(transport);
+    Connect({Use(transport)});
+    const CopyCounts before = CountsOf(client_);
+    ASSERT_TRUE(client_.PutTensor("rows", rows).ok());
+    const uint64_t staged = std::string(transport) == "fake" ? *home_.Size("rows") : 0;
+    EXPECT_EQ(Comparable(CountsOf(client_) - before), StagedByTheHost(staged > 0 ? 5 : 0, staged));
+    const Result<TensorView> tensor = home_.GetTensor("rows");
+    ASSERT_TRUE(tensor.ok()) << tensor.status().message();
+    EXPECT_EQ(std::memcmp(tensor->data(), expected.data(), expected.size() * sizeof(float)), 0);
+    std::vector<float> back(matrix.size());
+    ASSERT_TRUE(client_.GetTensorInto("rows", {back.data(), shape, strides, 2, SLIPWAY_DTYPE_F32}).ok());
+    for (size_t i = 0; i < back.size(); ++i) {
+      const bool in_a_row = i / static_cast<size_t>(kRow) % 2 == 0;
+      ASSERT_EQ(back[i], in_a_row ? matrix[i] : 0.f) << i;
+    }
+  }
+}
+
 TEST_F(CopiesTest, WithoutStagingWhatNeedsNoneIsWrittenAndTheRestSaysWhy) {
   const HostSource source;
   const auto without = [](Json* json) { (*json)["memory"]["staging"] = {{"bytes", 0}}; };
