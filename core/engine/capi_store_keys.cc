@@ -228,9 +228,8 @@ SLIPWAY_API slipway_status slipway_store_mount_segment(slipway_store* store, con
     slipway_store_segment_options o{};
     std::memcpy(&o, options, std::min<size_t>(options->struct_size, sizeof o));
     if (o.flags != 0) return Report(SLIPWAY_E_INVALID, "flags must be 0", error);
-    if (o.file != nullptr && o.address != nullptr) {
-      return Report(SLIPWAY_E_INVALID, "give a file or an address, not both", error);
-    }
+    const int sources = (o.file != nullptr) + (o.address != nullptr) + (o.transport != nullptr);
+    if (sources > 1) return Report(SLIPWAY_E_INVALID, "give one of file, address and transport", error);
     if (store->instance->local() == nullptr) {
       return Report(SLIPWAY_E_UNSUPPORTED, "the store is another node's: mount the segment there", error);
     }
@@ -240,7 +239,9 @@ SLIPWAY_API slipway_status slipway_store_mount_segment(slipway_store* store, con
     }
     Result<slipway::SegmentMemory> memory = o.address != nullptr ? slipway::SegmentMemory::Borrow(o.address, o.length)
                                             : o.file != nullptr  ? slipway::SegmentMemory::MapFile(o.file, o.length)
-                                                                 : slipway::SegmentMemory::Map(o.length);
+                                            : o.transport != nullptr
+                                                ? store->instance->AllocateFrom(o.transport, o.length)
+                                                : slipway::SegmentMemory::Map(o.length);
     if (!memory.ok()) return Report(memory.status(), error);
     return Report(store->instance->local()->Mount(name, std::move(*memory)), error);
   });

@@ -103,6 +103,13 @@ SegmentSource::Stream StoreInstance::Serving() {
   return [host = host_](Channel& channel, std::string received) { host->Serve(channel, std::move(received)); };
 }
 
+Result<SegmentMemory> StoreInstance::AllocateFrom(const std::string& transport, uint64_t bytes) {
+  const Result<void*> memory = node_->Allocate(bytes, -1, transport);
+  if (!memory.ok()) return memory.status();
+  // An engine that was shut down has taken it back by itself.
+  return SegmentMemory::Borrow(*memory, bytes, [node = node_](void* address) { (void)node->Free(address); });
+}
+
 Result<std::string> StoreInstance::DescribeJson() { return store_->directory().DescribeJson(); }
 
 }  // namespace slipway

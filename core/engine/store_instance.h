@@ -23,6 +23,9 @@ class StoreInstance {
   ~StoreInstance();
   Result<std::string> DescribeJson();
 
+  // Memory that the transport has for segments, for one of this store's.
+  Result<SegmentMemory> AllocateFrom(const std::string& transport, uint64_t bytes);
+
   // Serves a client in another process until its connection ends or this store does.
   SegmentSource::Stream Serving();
 

@@ -37,8 +37,10 @@ Status Failed(const std::string& path, const std::string& what) {
 }  // namespace
 
 SegmentMemory& SegmentMemory::operator=(SegmentMemory&& other) noexcept {
-  if (file_ != nullptr) munmap(file_, bytes_);
+  if (this == &other) return *this;
+  Release();
   file_ = std::exchange(other.file_, nullptr);
+  give_back_ = std::exchange(other.give_back_, nullptr);
   owned_.reset();
   if (other.owned_) owned_.emplace(std::move(*other.owned_));
   base_ = std::exchange(other.base_, nullptr);
@@ -46,8 +48,11 @@ SegmentMemory& SegmentMemory::operator=(SegmentMemory&& other) noexcept {
   return *this;
 }
 
-SegmentMemory::~SegmentMemory() {
+SegmentMemory::~SegmentMemory() { Release(); }
+
+void SegmentMemory::Release() {
   if (file_ != nullptr) munmap(file_, bytes_);
+  if (give_back_) give_back_(base_);
 }
 
 Result<SegmentMemory> SegmentMemory::Map(uint64_t bytes) {
@@ -92,10 +97,11 @@ Result<SegmentMemory> SegmentMemory::MapFile(const std::string& path, uint64_t b
   return memory;
 }
 
-SegmentMemory SegmentMemory::Borrow(void* address, uint64_t bytes) {
+SegmentMemory SegmentMemory::Borrow(void* address, uint64_t bytes, std::function<void(void*)> give_back) {
   SegmentMemory memory;
   memory.base_ = static_cast<char*>(address);
   memory.bytes_ = bytes;
+  memory.give_back_ = std::move(give_back);
   return memory;
 }
 

@@ -1,8 +1,9 @@
-// The memory of a segment: of the process, of a file, or the caller's.
+// The memory of a segment: of the process, of a file, lent, or the caller's.
 #ifndef SLIPWAY_CORE_STORE_SEGMENT_MEMORY_H_
 #define SLIPWAY_CORE_STORE_SEGMENT_MEMORY_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -18,8 +19,8 @@ class SegmentMemory {
   static Result<SegmentMemory> Map(uint64_t bytes);
   // A file, shared; made, or made longer, where it is shorter than `bytes`. 0: as long as it is. E_IO.
   static Result<SegmentMemory> MapFile(const std::string& path, uint64_t bytes);
-  // Memory that is the caller's and stays so.
-  static SegmentMemory Borrow(void* address, uint64_t bytes);
+  // Memory that is somebody else's, given back by `give_back` at the end; without, it is the caller's and stays so.
+  static SegmentMemory Borrow(void* address, uint64_t bytes, std::function<void(void*)> give_back = {});
 
   SegmentMemory() = default;
   SegmentMemory(SegmentMemory&& other) noexcept { *this = std::move(other); }
@@ -28,16 +29,20 @@ class SegmentMemory {
 
   char* base() const { return base_; }
   uint64_t bytes() const { return bytes_; }
-  // Leaves the mapping to the process for good: something may still touch it.
+  // Leaves the memory to the process for good: something may still touch it.
   void Leak() {
     if (owned_) owned_->Leak();
     file_ = nullptr;
+    give_back_ = nullptr;
   }
 
  private:
-  // What base_ lies in, one of these; neither where it is the caller's.
+  void Release();
+
+  // What base_ lies in, one of these; none where it is the caller's.
   std::optional<HugeMemory> owned_;
   void* file_ = nullptr;  // mapped, bytes_ long
+  std::function<void(void*)> give_back_;
   char* base_ = nullptr;
   uint64_t bytes_ = 0;
 };

@@ -269,6 +269,13 @@ def test_segments_come_and_go(store, tmp_path):
     store.mount_segment("file", size=4 << 20, file=str(tmp_path / "segment"))
     assert store.put("key", b"in a file", preferred_segments=["file"]) and store.get("key") == b"in a file"
     store.unmount_segment("file")
+    store.mount_segment("shared", size=4 << 20, transport="local-memcpy")
+    assert store.put("shared", b"of the transport", preferred_segments=["shared"])
+    assert store.get("shared") == b"of the transport"
+    store.unmount_segment("shared")
+    with pytest.raises(slipway.Error) as raised:
+        store.mount_segment("none", size=4 << 20, transport="tcp")
+    assert raised.value.status is Status.E_UNSUPPORTED
 
 
 def test_a_store_over_an_engine_and_a_closed_one(engine):

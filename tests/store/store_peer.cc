@@ -54,14 +54,9 @@ Json SpaceOf(const Store& store) {
 
 // Answers "space" and "copies". With a transport's name its one segment lies in that transport's own memory.
 int Serve(const std::string& config, const std::string& transport, uint64_t bytes) {
-  const Engine engine = Must(Engine::FromJson(config));
-  Memory memory;  // goes after the store
-  const Store store = Must(Store::Open(engine));
-  if (!transport.empty()) {
-    memory = Must(engine.Allocate(bytes, {.transport = transport}));
-    Must(store.MountSegment("window", {.length = bytes, .address = memory.data()}));
-  }
-  Say("address", Must(engine.ControlAddress()));
+  const Store store = Must(Store::FromJson(config));
+  if (!transport.empty()) Must(store.MountSegment("window", {.length = bytes, .transport = transport}));
+  Say("address", Must(store.ControlAddress()));
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "space") Say(line, SpaceOf(store).dump());
     if (line == "copies") Say(line, ToJson(CountsOf(store)).dump());

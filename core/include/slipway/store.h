@@ -113,8 +113,9 @@ SLIPWAY_API slipway_status slipway_store_upsert_batch(slipway_store* store, cons
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-/* Whether checksums, where an object has them, are compared: of every chunk that is touched, also where only a part of it
- * is read. What goes from another process straight into a device's memory cannot be looked at, and is not compared. */
+/* Whether checksums, where an object has them, are compared: of every chunk that is touched, also where only a part of
+ * it is read. What goes from another process straight into a device's memory cannot be looked at, and is not compared.
+ */
 enum { SLIPWAY_VERIFY_DEFAULT = 0 /* store.verify_reads */, SLIPWAY_VERIFY_ON = 1, SLIPWAY_VERIFY_OFF = 2 };
 
 /* NULL where these are asked for: all 0. */
@@ -315,7 +316,11 @@ typedef struct slipway_store_segment_options {
   uint32_t flags;   /* 0 */
   uint64_t length;  /* bytes; 0 with `file`: all of it */
   const char* file; /* mapped, shared; made or made longer as needed; NULL: memory of the process */
-  void* address;    /* memory of the caller, which stays mapped until unmounted; not with `file`; NULL: none */
+  void* address;    /* memory of the caller, which stays mapped until unmounted; NULL: none */
+  /* The memory that this transport has for segments (slipway_memory_allocate), of CXL windows for example; given back
+   * when the segment is unmounted. Views of values in it are released before the engine is destroyed, which takes it
+   * back. NULL: none. Give one of file, address and transport, or none. */
+  const char* transport;
 } slipway_store_segment_options;
 
 /* Adds a segment [A-Za-z0-9._-]{1,63} to this process's own store; pinned and registered as far as the policy asks.

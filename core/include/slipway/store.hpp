@@ -306,6 +306,7 @@ class Store {
     raw.length = options.length;
     raw.file = options.file.empty() ? nullptr : options.file.c_str();
     raw.address = options.address;
+    raw.transport = options.transport.empty() ? nullptr : options.transport.c_str();
     return failure.ToStatus(slipway_store_mount_segment(get(), name.c_str(), &raw, failure.get()));
   }
   Status UnmountSegment(const std::string& name, uint64_t timeout_ms = 0) const {

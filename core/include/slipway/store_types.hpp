@@ -121,6 +121,7 @@ struct SegmentOptions {
   uint64_t length = 0;      // bytes; 0 with `file`: all of it
   std::string file;         // empty: memory of the process
   void* address = nullptr;  // memory of the caller, mapped until unmounted
+  std::string transport;    // empty; or whose memory for segments it lies in
 };
 
 namespace internal {

@@ -75,11 +75,12 @@ py::list List(const StoreHandle& self, const std::string& prefix) {
 }
 
 void MountSegment(const StoreHandle& self, const std::string& name, uint64_t size,
-                  const std::optional<std::string>& file) {
+                  const std::optional<std::string>& file, const std::optional<std::string>& transport) {
   slipway_store_segment_options options{};
   options.struct_size = sizeof(options);
   options.length = size;
   options.file = file ? file->c_str() : nullptr;
+  options.transport = transport ? transport->c_str() : nullptr;
   slipway_store* store = self.open();
   Report report;
   const ReleaseLock unlocked;
@@ -142,7 +143,8 @@ void BindKeys(StoreClass& store) {
           },
           py::arg("addr"), py::arg("size"), py::arg("timeout") = 10.0)
       .def("mount_segment", &MountSegment, py::arg("name"), py::arg("size") = 0, py::arg("file") = py::none(),
-           "Adds memory to this process's store: `size` bytes, or a file.")
+           py::arg("transport") = py::none(),
+           "Adds memory to this process's store: `size` bytes, of a transport that has memory for segments, or a file.")
       .def("unmount_segment", &UnmountSegment, py::arg("name"), py::arg("timeout") = 10.0);
 }
 
