@@ -45,7 +45,9 @@ void Check(bool good, const std::string& what) {
 void Large(const Store& store, uint64_t bytes, int rounds) {
   std::byte* const source = Allocate(bytes);
   std::byte* const target = Allocate(bytes);
-  std::vector<double> copy, put, get;
+  const auto elements = static_cast<int64_t>(bytes / sizeof(float));
+  const slipway_tensor tensor = {source, &elements, nullptr, 1, SLIPWAY_DTYPE_F32};
+  std::vector<double> copy, put, put_tensor, get;
   for (int round = 0; round < rounds + 1; ++round) {
     Clock::time_point begin = Clock::now();
     std::memcpy(target, source, bytes);
@@ -59,17 +61,24 @@ void Large(const Store& store, uint64_t bytes, int rounds) {
     const Result<uint64_t> length = store.GetInto("large", target, bytes);
     const double read = Seconds(begin);
     Check(length.ok() && std::memcmp(source, target, bytes) == 0, "what was read is not what was written");
+    begin = Clock::now();
+    const Status stored = store.UpsertTensor("large", tensor);
+    const double tensor_written = Seconds(begin);
+    Check(stored.ok(), stored.message());
+    const Result<TensorView> view = store.GetTensor("large");
+    Check(view.ok() && std::memcmp(source, view->data(), bytes) == 0, "what was read is not the tensor");
     if (round == 0) continue;  // pages and threads are made
+    put_tensor.push_back(tensor_written);
     copy.push_back(copied);
     put.push_back(written);
     get.push_back(read);
   }
   const double gb = static_cast<double>(bytes) / 1e9;
   std::printf(
-      "\"large\":{\"bytes\":%llu,\"memcpy_gb_s\":%.2f,\"put_from_gb_s\":%.2f,\"get_into_gb_s\":%.2f,"
-      "\"put_to_memcpy\":%.3f,\"get_to_memcpy\":%.3f}",
-      static_cast<unsigned long long>(bytes), gb / Median(copy), gb / Median(put), gb / Median(get),
-      Median(copy) / Median(put), Median(copy) / Median(get));
+      "\"large\":{\"bytes\":%llu,\"memcpy_gb_s\":%.2f,\"put_from_gb_s\":%.2f,\"put_tensor_gb_s\":%.2f,"
+      "\"get_into_gb_s\":%.2f,\"put_from_to_memcpy\":%.3f,\"put_tensor_to_memcpy\":%.3f,\"get_into_to_memcpy\":%.3f}",
+      static_cast<unsigned long long>(bytes), gb / Median(copy), gb / Median(put), gb / Median(put_tensor),
+      gb / Median(get), Median(copy) / Median(put), Median(copy) / Median(put_tensor), Median(copy) / Median(get));
   Check(store.Remove("large").ok(), "the value was gone");
   munmap(source, bytes);
   munmap(target, bytes);
