@@ -102,12 +102,13 @@ Status LocalDirectory::Place(uint64_t length, const WritePolicy& policy, const S
                                           std::to_string(segments.size()) + " are mounted");
   }
   const uint64_t bytes = replicas.size() * Allocator::Charge(length);
+  if (IsCrowded(bytes) && reclaim_) reclaim_();
   if (IsCrowded(bytes)) {
     // Nothing is to go for a write that cannot succeed. Of a short one it does not matter: room has to be made anyway.
     constexpr uint64_t kLongShare = 16;
-    if (bytes > total_bytes_.load(std::memory_order_relaxed) / kLongShare) {
-      if (reclaim_) reclaim_();
-      if (!CouldFit(length, replicas.size(), segments)) return NoSpace(length, segments);
+    if (bytes > total_bytes_.load(std::memory_order_relaxed) / kLongShare &&
+        !CouldFit(length, replicas.size(), segments)) {
+      return NoSpace(length, segments);
     }
     MakeRoom(bytes);
   }

@@ -118,6 +118,7 @@ Status LocalDirectory::Unmount(const std::string& name, uint64_t timeout_ns) {
 }
 
 Result<std::string> LocalDirectory::DescribeJson() {
+  if (reclaim_) reclaim_();
   nlohmann::ordered_json json;
   json["home"] = "this process";
   json["objects"] = objects();

@@ -306,6 +306,30 @@ TEST_F(DirectoryTest, ADeadWritersSpaceComesBackAfterItsTimeAndGrace) {
   EXPECT_EQ(counters_.Get(Counter::kStoreExpired), 1u);
 }
 
+TEST_F(DirectoryTest, WhatTheDeadHeldIsTakenBeforeAnythingIsEvicted) {
+  ASSERT_TRUE(Mount("a", 32 * 1024).ok());
+  Leases leases(*directory_, 0, counters_, clock_);
+  directory_->set_reclaim([&] { leases.Sweep(); });
+  ASSERT_EQ(Put("k", std::string(12 * 1024, 'k')), SLIPWAY_OK);
+  const auto die = [&] {
+    WriteIntent intent{"dead", 16 * 1024};
+    Ticket ticket;
+    directory_->Begin({&intent, 1}, {}, {&ticket, 1});
+    ASSERT_TRUE(ticket.ok());
+    leases.Add(std::move(ticket), true, 1000);
+    clock_.Advance(1000);
+  };
+  die();
+  EXPECT_EQ(Put("other", std::string(4 * 1024, 'o')), SLIPWAY_OK);
+  EXPECT_EQ(counters_.Get(Counter::kStoreEvictions), 0u);
+  EXPECT_EQ(directory_->used_bytes(), 16u * 1024);
+  // Nor does a description count it.
+  ASSERT_EQ(*directory_->RemoveAll("other"), 1u);
+  die();
+  EXPECT_THAT(*directory_->DescribeJson(), HasSubstr("\"used_bytes\": 12288"));
+  directory_->set_reclaim(nullptr);
+}
+
 TEST_F(DirectoryTest, ADeadReadersValueIsFreeAfterItsTime) {
   ASSERT_TRUE(Mount("a").ok());
   ASSERT_EQ(Put("k", "value"), SLIPWAY_OK);
