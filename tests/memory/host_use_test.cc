@@ -257,6 +257,22 @@ TEST_F(HostUseTest, AProviderThatRefusesIsDoneWithoutAndItIsSaidOnce) {
   EXPECT_GT(Device().pinned_bytes_now, 0u) << "tried again after a while";
 }
 
+TEST_F(HostUseTest, WhatTheApplicationHasPinnedItselfIsLeftToIt) {
+  Make(PinBudget::kNoCap);
+  Declare();
+  slipway_pin* theirs = nullptr;
+  ASSERT_EQ(table_->pin_host(provider(), host_memory_, 4096, &theirs, nullptr), SLIPWAY_OK);
+  for (int i = 0; i < 20; ++i) Copy(0, kChunk);
+  EXPECT_EQ(Device().pins, 1u) << "theirs";
+  EXPECT_EQ(budget_->used_bytes(), 0u);
+  EXPECT_EQ(std::count(log_.text.begin(), log_.text.end(), '\n'), 1) << log_.text;
+  EXPECT_LE(Count(Counter::kRegisterRefused), 2u) << "not asked at every copy";
+  ASSERT_EQ(table_->unpin_host(provider(), theirs, nullptr), SLIPWAY_OK);
+  clock_.Advance(1'500 * kMs);
+  for (int i = 0; i < 3; ++i) Copy(0, kChunk);
+  EXPECT_EQ(budget_->used_bytes(), kChunk) << "tried again after a while";
+}
+
 TEST_F(HostUseTest, ARangeDeclaredTwiceIsPinnedUntilBothHaveTakenItBack) {
   Make(PinBudget::kNoCap);
   Declare();
