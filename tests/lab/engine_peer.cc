@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -109,20 +110,30 @@ int Exchange(const std::string& config, uint64_t bytes, bool declared, const std
   return 0;
 }
 
-// Writes to the segment until that fails; says how.
-int WriteUntilFailure(const std::string& config, uint64_t bytes, const std::string& url) {
+// Writes to the segment until that fails; says how, and how long the write that failed took. Then once to the other.
+int WriteUntilFailure(const std::string& config, uint64_t bytes, const std::string& url, const std::string& other) {
   const Engine engine = Must(Engine::FromJson(config));
   const Segment segment = Must(engine.Open(url));
+  const Segment second = other.empty() ? Segment() : Must(engine.Open(other));
   std::byte* const local = Map(bytes);
   Fill(local, bytes, 3);
   for (uint64_t n = 0;; ++n) {
     const Request request = WriteRequest(segment, 0, local, bytes);
+    const auto begin = std::chrono::steady_clock::now();
     const Batch batch = Must(engine.Submit({&request, 1}));
     if (batch.Wait().ok()) {
       if (n == 0) Say("moving", "yes");
       continue;
     }
-    Say("failed", ResultOf(batch, 0).dump());
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+    Json result = ResultOf(batch, 0);
+    result["ms"] = took.count();
+    Say("failed", result.dump());
+    if (!second) return 0;
+    const Request last = WriteRequest(second, 0, local, bytes);
+    const Batch batch_after = Must(engine.Submit({&last, 1}));
+    (void)batch_after.Wait();
+    Say("other", ResultOf(batch_after, 0).dump());
     return 0;
   }
 }
@@ -135,10 +146,10 @@ int Main(int argc, char** argv) {
   if (word(0) == "exchange" && words.size() > 4) {
     return Exchange(word(1), number(2), word(3) == "declared", {words.begin() + 4, words.end()});
   }
-  if (word(0) == "write-until-failure") return WriteUntilFailure(word(1), number(2), word(3));
+  if (word(0) == "write-until-failure") return WriteUntilFailure(word(1), number(2), word(3), word(4));
   std::fprintf(stderr,
                "serve CONFIG BYTES [FILE OFFSET] | exchange CONFIG BYTES declared|undeclared URL... | "
-               "write-until-failure CONFIG BYTES URL\n");
+               "write-until-failure CONFIG BYTES URL [URL]\n");
   return 2;
 }
 

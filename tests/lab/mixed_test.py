@@ -6,6 +6,7 @@ import labtest
 
 PEER = os.environ["SLIPWAY_TEST_ENGINE_PEER"]
 DAX = "/dev/dax0.0"
+MEETING = "/dev/shm/meeting"  # a window of its own for what the instances tell each other, and for a segment
 MEBI = 1 << 20
 BYTES = 2 * MEBI
 BOX_OFFSET = 16 * MEBI  # in the device, behind what the transport needs itself
@@ -16,8 +17,8 @@ def pattern(seed):
     return bytes((i * 31 + i // 251 + seed * 17) & 0xFF for i in range(BYTES))
 
 
-def config(*transports, **memory):
-    options = {"cxl": {"windows": [{"device": DAX}]}, "rdma-verbs": {"peer_timeout_ms": 5000}}
+def config(*transports, options=None, **memory):
+    options = options or {"cxl": {"windows": [{"device": DAX}]}, "rdma-verbs": {"peer_timeout_ms": 5000}}
     return json.dumps({"transports": [{"name": name, "required": True, "options": options.get(name, {})} for name in transports],
                        "memory": {"pin_policy": "whole-region", "staging": {"bytes": 8 * MEBI}, **memory}})
 
@@ -25,9 +26,9 @@ def config(*transports, **memory):
 class MixedBatches(labtest.LabTest):
     machines = {"rdma": True, "cxl": True, "timeout": 800}
 
-    def serve(self, transport, *where):
+    def serve(self, transport, *where, configuration=None):
         """A process that publishes a segment over this one transport; gives its URL."""
-        command = self.host().start([PEER, "serve", config(transport), BYTES, *where])
+        command = self.host().start([PEER, "serve", configuration or config(transport), BYTES, *where])
         return self.value(command, "address") + "/box"
 
     def packets(self):
@@ -76,15 +77,20 @@ class MixedBatches(labtest.LabTest):
             self.assertEqual([r["staged"] for r in said(way)], [0, 0, 0])
         self.assertEqual((said("counters")["copies"], said("counters")["staged_bytes"]), (0, 0))
 
-    def test_3_a_device_that_goes_away_ends_the_request_and_not_the_process(self):
-        url = self.serve("cxl", DAX, BOX_OFFSET)
-        writer = self.host().start([PEER, "write-until-failure", config("cxl"), BYTES, url])
+    def test_3_a_device_that_goes_away_ends_the_request_and_neither_the_process_nor_other_windows(self):
+        self.host().must(f"truncate -s {BOX_OFFSET + BYTES} {MEETING}")
+        windows = config("cxl", options={"cxl": {"windows": [{"device": MEETING}, {"device": DAX}]}})
+        urls = [self.serve("cxl", path, BOX_OFFSET, configuration=windows) for path in (DAX, MEETING)]
+        writer = self.host().start([PEER, "write-until-failure", windows, BYTES, *urls])
         writer.wait_for("moving yes", timeout=120)
         self.host().must("echo dax0.0 >/sys/bus/dax/drivers/device_dax/unbind", timeout=60)
         self.assertEqual(writer.wait(timeout=120), 0, writer.out + writer.err)
         failed = json.loads(self.value(writer, "failed"))
         print(failed, flush=True)
         self.assertEqual(failed["status"], "E_DEVICE")
+        other = json.loads(self.value(writer, "other"))
+        print(other, flush=True)
+        self.assertEqual((other["status"], other["transport"], other["bytes"]), ("OK", "cxl", BYTES))
 
 
 if __name__ == "__main__":

@@ -138,6 +138,34 @@ class OneHost(CxlLabTest):
         self.assertGreaterEqual(int(self.host(1).must(used)) - before, 8 * 1024, "KiB of the device's node")
 
 
+class FileOnDaxMount(CxlLabTest):
+    machines = {"cxl": True}
+
+    def test_a_file_on_a_dax_mount_is_a_window_whose_writes_persist(self):
+        self.say(self.host(1).must(
+            "ndctl create-namespace --force --reconfig=namespace0.0 --mode=fsdax && modprobe ext4 && "
+            "mkfs.ext4 -q -b 4096 /dev/pmem0 && mkdir /run/dax && mount -o dax /dev/pmem0 /run/dax && "
+            "fallocate -l 32M /run/dax/window && grep pmem /proc/mounts", timeout=200))
+        size = 3 * MEBI + 100
+        windows = json.dumps({"windows": [{"device": "/run/dax/window"}], "persistent": True})
+        server = self.start(1, "serve", windows, str(size))
+        address, blob = self.served(server)
+        self.assertIn("file on a DAX mount", self.value(server, "device"))
+        client = self.start(1, "exchange", windows, str(size), address, blob)
+        self.assertEqual(client.wait(timeout=120), 0, client.out + client.err)
+        self.assertEqual(server.wait(timeout=120), 0, server.out + server.err)
+        stats = json.loads(self.value(client, "stats"))
+        self.say(json.dumps(stats))
+        self.assertEqual(stats["windows"][0]["kind"], "file on dax")
+        self.assertGreaterEqual(stats["streamed_bytes"] + 64 * stats["written_back_lines"], size)
+        # As whoever mounts the file system the next time sees it.
+        offset = int(self.value(server, "offset"))
+        self.host(1).must("umount /run/dax && mount -o ro /dev/pmem0 /run/dax", timeout=60)
+        seen = self.host(1).must(["python3", "-c", f"import sys; f = open('/run/dax/window', 'rb'); f.seek({offset}); "
+                                  f"sys.stdout.write(f.read({size}).hex())"], timeout=120)
+        self.assertEqual(bytes.fromhex(seen), pattern(size, 2))
+
+
 class TwoHosts(CxlLabTest):
     """Two machines with one memory, without coherence: each has a part of its own."""
     machines = {"cxl": True, "hosts": 2}
