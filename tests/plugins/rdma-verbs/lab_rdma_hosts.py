@@ -10,7 +10,9 @@ from labtest import TREE, LabTest
 CONFORM = os.environ["SLIPWAY_TEST_CONFORM"]
 PLUGIN = os.environ["SLIPWAY_TEST_RDMA_PLUGIN"]
 CLI = os.environ["SLIPWAY_TEST_CLI"]
+ENGINE_PEER = os.environ["SLIPWAY_TEST_ENGINE_PEER"]
 PEER_TIMEOUT_MS = 3000
+MEBI = 1 << 20
 
 
 class TwoHosts(LabTest):
@@ -43,8 +45,17 @@ class TwoHosts(LabTest):
         push = self.host(1).start([CLI, "push", "/dev/shm/source", "10.7.0.2:7700/box", "--config", "/run/node.json",
                                    "--json", "--progress", "always"])
         push.wait_for("%")
+        writer = self.host(1).start([ENGINE_PEER, "write-until-failure", json.dumps(config), MEBI, "10.7.0.2:7700/box"])
+        writer.wait_for("moving yes", timeout=120)
         self.host(2).kill()
         struck = time.monotonic()
+        # One write by itself: E_PEER within the time configured, by the clock of the machine that it ran on. That shares two
+        # processors with everything else here, so it gets the same time again to tell of it.
+        self.assertEqual(writer.wait(120), 0, writer.out + writer.err)
+        failed = json.loads(self.value(writer, "failed"))
+        print(f"one write: {failed}", flush=True)
+        self.assertEqual(failed["status"], "E_PEER")
+        self.assertLess(failed["ms"], 2 * PEER_TIMEOUT_MS)
         self.assertNotEqual(push.wait(120), 0)
         seconds = time.monotonic() - struck
         error = json.loads([line for line in push.out.splitlines() if line.startswith("{")][-1])["error"]
