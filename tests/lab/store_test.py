@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shlex
 import sys
 
 import labtest
@@ -28,7 +29,8 @@ class StoreCopies(labtest.LabTest):
 
     def table(self, transport, source, *memory):
         store = {"bytes": "0" if memory else "16MiB"}
-        node = self.host().start(["env", *ENVIRONMENT, PEER, "serve", json.dumps(config(transport, store=store)), *memory])
+        serve = shlex.join(["env", *ENVIRONMENT, PEER, "serve", json.dumps(config(transport, store=store)), *memory])
+        node = self.host().start(f"sleep 1000 | {serve}")  # it ends with its input
         client = config(transport, store={"connect": self.value(node, "address")}, control={"listen": ""})
         process = self.host().start(["env", *ENVIRONMENT, PEER, "table", json.dumps(client), source, str(SIZE)])
         self.assertEqual(process.wait(timeout=200), 0, process.out + process.err)
