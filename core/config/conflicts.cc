@@ -1,5 +1,6 @@
 #include "core/config/conflicts.h"
 
+#include <algorithm>
 #include <set>
 
 #include "core/base/bytes.h"
@@ -78,8 +79,14 @@ class Checker {
     }
     Names(s.segments, "/store/segments");
     for (size_t i = 0; i < s.segments.size(); ++i) {
-      if (s.segments[i].bytes > 0 || !s.segments[i].file.empty()) continue;
-      Add(PointerTo(PointerTo("/store/segments", i), "bytes"), "0", "a length, or a file");
+      const StoreSegmentUse& use = s.segments[i];
+      const std::string pointer = PointerTo("/store/segments", i);
+      if (use.bytes == 0 && use.file.empty()) Add(PointerTo(pointer, "bytes"), "0", "a length, or a file");
+      if (use.transport.empty()) continue;
+      if (!use.file.empty()) Add(PointerTo(pointer, "transport"), Quoted(use.transport), "no file beside it");
+      const bool known = std::any_of(o_.transports.begin(), o_.transports.end(),
+                                     [&](const PluginUse& plugin) { return plugin.name == use.transport; });
+      if (!known) Add(PointerTo(pointer, "transport"), Quoted(use.transport), "one of /transports");
     }
     if (!s.connect.empty() && !s.segments.empty()) {
       Add("/store/segments", "segments", "none beside /store/connect: they would be of another store");

@@ -26,18 +26,6 @@ struct RemoteGrounded {
   RemoteDirectory directory;
 };
 
-Status MountConfigured(const StoreOptions& options, LocalDirectory& directory) {
-  std::vector<StoreSegmentUse> segments = options.segments;
-  if (segments.empty() && options.bytes > 0) segments.push_back({"main", options.bytes, ""});
-  for (const StoreSegmentUse& use : segments) {
-    Result<SegmentMemory> memory =
-        use.file.empty() ? SegmentMemory::Map(use.bytes) : SegmentMemory::MapFile(use.file, use.bytes);
-    if (!memory.ok()) return Status(memory.status().code(), "store.segments: " + memory.status().message());
-    SLIPWAY_RETURN_IF_ERROR(directory.Mount(use.name, std::move(*memory)));
-  }
-  return {};
-}
-
 HostOptions HostOptionsOf(const Options& options) {
   HostOptions host;
   host.session.lease_ms = options.store.lease_ms;
@@ -55,6 +43,20 @@ HostOptions HostOptionsOf(const Options& options) {
 
 }  // namespace
 
+Status StoreInstance::MountConfigured() {
+  const StoreOptions& options = node_->options().store;
+  std::vector<StoreSegmentUse> segments = options.segments;
+  if (segments.empty() && options.bytes > 0) segments.push_back({.name = "main", .bytes = options.bytes});
+  for (const StoreSegmentUse& use : segments) {
+    Result<SegmentMemory> memory = !use.transport.empty() ? AllocateFrom(use.transport, use.bytes)
+                                   : !use.file.empty()    ? SegmentMemory::MapFile(use.file, use.bytes)
+                                                          : SegmentMemory::Map(use.bytes);
+    if (!memory.ok()) return Status(memory.status().code(), "store.segments: " + memory.status().message());
+    SLIPWAY_RETURN_IF_ERROR(local_->Mount(use.name, std::move(*memory)));
+  }
+  return {};
+}
+
 StoreInstance::~StoreInstance() {
   if (host_ != nullptr) host_->Close();
 }
@@ -63,9 +65,9 @@ Result<std::shared_ptr<StoreInstance>> StoreInstance::Own(const std::shared_ptr<
   return node->OwnStore([&]() -> Result<std::shared_ptr<StoreInstance>> {
     const StoreOptions& options = node->options().store;
     auto ground = std::make_shared<Grounded>(node, options);
-    SLIPWAY_RETURN_IF_ERROR(MountConfigured(options, ground->directory));
     std::shared_ptr<StoreInstance> instance(new StoreInstance(node));
     instance->local_ = std::shared_ptr<LocalDirectory>(ground, &ground->directory);
+    SLIPWAY_RETURN_IF_ERROR(instance->MountConfigured());
     instance->store_ =
         std::make_unique<ObjectStore>(options, ground->plane, instance->local_, node->counters(), SystemClock());
     instance->host_ =

@@ -35,6 +35,7 @@ class StoreInstance {
 
  private:
   explicit StoreInstance(std::shared_ptr<Node> node) : node_(std::move(node)) {}
+  Status MountConfigured();
 
   const std::shared_ptr<Node> node_;
   std::shared_ptr<LocalDirectory> local_;

@@ -66,6 +66,25 @@ TEST_F(WindowTest, ValuesLieInTheWindowAndPeersTakeThemFromThere) {
   EXPECT_EQ(Read(client_, "ours"), "[E_NOT_FOUND]");
 }
 
+TEST_F(WindowTest, TheConfigurationNamesTheTransportToo) {
+  Json json = StoreConfiguration(0, {cxl()});
+  json["store"]["segments"] = {{{"name", "w"}, {"bytes", "4MiB"}, {"transport", "cxl"}}};
+  const Store store = MakeStore(json);
+  const Bytes value = Pattern(50'000, 4);
+  ASSERT_TRUE(store.Put("k", value).ok());
+  EXPECT_TRUE(FileHolds(AsText(value)));
+  for (const Json& wrong : {Json{{"name", "w"}, {"bytes", "4MiB"}, {"transport", "tcp"}},
+                            Json{{"name", "w"}, {"bytes", "4MiB"}, {"transport", "cxl"}, {"file", path_}},
+                            Json{{"name", "w"}, {"transport", "cxl"}}}) {
+    json["store"]["segments"] = {wrong};
+    EXPECT_EQ(Store::FromJson(json.dump()).status().code(), SLIPWAY_E_CONFIG_CONFLICT) << wrong;
+  }
+  json["store"]["segments"] = {{{"name", "w"}, {"bytes", "1GiB"}, {"transport", "cxl"}}};
+  const Status large = Store::FromJson(json.dump()).status();
+  EXPECT_EQ(large.code(), SLIPWAY_E_NOMEM);
+  EXPECT_THAT(large.message(), testing::HasSubstr("store.segments"));
+}
+
 TEST_F(WindowTest, WhatIsUnmountedIsGivenBack) {
   for (int round = 0; round < 5; ++round) {
     const Status status = home_.MountSegment("w", {.length = 40 * kMiB, .transport = "cxl"});

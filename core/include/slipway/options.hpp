@@ -93,8 +93,9 @@ struct ControlOptions {
 // One segment of memory that this node contributes to its store.
 struct StoreSegmentUse {
   std::string name;
-  uint64_t bytes = 0;  // 0 with `file`: as long as it is
-  std::string file;    // mapped; empty: memory of the process
+  uint64_t bytes = 0;     // 0 with `file`: as long as it is
+  std::string file;       // mapped; empty: memory of the process
+  std::string transport;  // empty; or whose memory for segments it lies in
 };
 
 struct StoreOptions {

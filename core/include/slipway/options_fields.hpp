@@ -277,6 +277,9 @@ void DescribeFields(V& v, O& o) {
   v.Text(TextField{{"file", "The file that is mapped, made where there is none; empty: memory of the process."},
                    TextRule::kPathOrEmpty},
          o.file);
+  v.Text(TextField{{"transport", "The transport in whose own memory for segments it lies; empty: none."},
+                   TextRule::kPluginNameOrEmpty},
+         o.transport);
 }
 
 template <typename V, Describes<StoreOptions> O>
