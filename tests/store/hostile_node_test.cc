@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/store/remote_directory.h"
+#include "slipway/sdk/mutex.hpp"
 #include "tests/store/fake_plane.h"
 #include "tests/store/fixture.h"
 
@@ -29,7 +30,11 @@ class HostileNode {
       return std::make_unique<Channel>(UniqueFd(ends[0]), SystemClock());
     };
   }
-  std::function<void(WireOp, WireWriter&)> answer;
+  using Answer = std::function<void(WireOp, WireWriter&)>;
+  void set_answer(Answer answer) SLIPWAY_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    answer_ = std::move(answer);
+  }
 
  private:
   void Serve(int fd) {
@@ -45,12 +50,15 @@ class HostileNode {
         out.U64(1);
         out.U64(kLeaseMs);
       } else {
-        answer(op, out);
+        MutexLock lock(mutex_);
+        answer_(op, out);
       }
       if (op != WireOp::kRelease && channel.Write(std::move(out).Finish()).outcome != IoOutcome::kOk) return;
     }
   }
 
+  Mutex mutex_;
+  Answer answer_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 
@@ -68,7 +76,7 @@ TEST_F(HostileNodeTest, ChunksOfNoSensibleLengthAreRefused) {
   for (const uint32_t chunk_bytes : {0u, 1u, 4095u, (1u << 30) + 1, UINT32_MAX}) {
     SCOPED_TRACE(chunk_bytes);
     const auto sums = static_cast<uint32_t>(chunk_bytes == 0 ? kLength : (kLength + chunk_bytes - 1) / chunk_bytes);
-    node_.answer = [&](WireOp op, WireWriter& out) {
+    node_.set_answer([chunk_bytes, sums](WireOp op, WireWriter& out) {
       if (op == WireOp::kAbort) return;
       out.I32(SLIPWAY_OK);
       if (op == WireOp::kLookup) {
@@ -82,7 +90,7 @@ TEST_F(HostileNodeTest, ChunksOfNoSensibleLengthAreRefused) {
       out.U64(kLeaseMs * 1'000'000);
       out.U8(0);  // lies nowhere
       out.U64(7);
-    };
+    });
     const WriteIntent intent{"k", kLength};
     Ticket ticket;
     client_.Begin({&intent, 1}, {}, {&ticket, 1});
