@@ -267,6 +267,7 @@ void Node::Shutdown() {
   if (published_ != nullptr) published_->Clear();
   UnpinSegments();
   if (regions_ != nullptr) regions_->Clear();
+  UnpinRegions();
   for (size_t i = 0; i < pool_registrations_.size(); ++i) {
     (void)transports_[i]->ledger().Deregister(pool_registrations_[i], 0);
   }
@@ -305,6 +306,7 @@ Status Node::Declare(void* addr, uint64_t length, uint32_t flags) {
   Status status = regions_->Declare(addr, length, KindOf(addr, length), mode, &warnings);
   for (std::string& w : warnings) w += " (the region works without, staged)";
   Warn(warnings);
+  if (status.ok() && mode != DeclareMode::kNever) PinRegion(addr, length);
   return status;
 }
 
@@ -322,7 +324,9 @@ Status Node::Undeclare(void* addr, uint64_t length, uint64_t timeout_ns) {
     const uint64_t spent_ns = clock_.NowNs() - begin_ns;
     timeout_ns = timeout_ns > spent_ns ? timeout_ns - spent_ns : 0;
   }
-  return regions_->Undeclare(addr, length, timeout_ns);
+  Status status = regions_->Undeclare(addr, length, timeout_ns);
+  if (regions_->Count(addr, length) == 0) UnpinRegion(addr, length);
+  return status;
 }
 
 Result<void*> Node::Allocate(uint64_t bytes, int32_t numa, const std::string& transport) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/log.h"
@@ -107,6 +108,9 @@ class Node final : public SegmentSource {
       SLIPWAY_REQUIRES(segments_mutex_);
   void UnpinSegment(const std::string& name) SLIPWAY_REQUIRES(segments_mutex_);
   void UnpinSegments() SLIPWAY_EXCLUDES(segments_mutex_);
+  void PinRegion(void* addr, uint64_t length) SLIPWAY_EXCLUDES(region_pins_mutex_);
+  void UnpinRegion(void* addr, uint64_t length) SLIPWAY_EXCLUDES(region_pins_mutex_);
+  void UnpinRegions() SLIPWAY_EXCLUDES(region_pins_mutex_);
   void StartCache(Dispatcher::Parts* parts);
   template <typename PinnerT>
   uint32_t AddPinner(std::unique_ptr<PinnerT> pinner);
@@ -134,6 +138,9 @@ class Node final : public SegmentSource {
   std::vector<HostPin> pool_pins_;
   Mutex segments_mutex_;  // held while a segment is published or withdrawn
   std::map<std::string, SegmentPins> segment_pins_ SLIPWAY_GUARDED_BY(segments_mutex_);
+  Mutex region_pins_mutex_;
+  // Of declared regions, where the policy is to pin all: by address and length.
+  std::map<std::pair<void*, uint64_t>, std::vector<HostPin>> region_pins_ SLIPWAY_GUARDED_BY(region_pins_mutex_);
   std::vector<std::unique_ptr<Pinner>> pinners_;  // by their numbers with the cache
   std::unique_ptr<PinCache> cache_;               // null: nothing is pinned on demand
   std::atomic<PinCache*> room_{nullptr};          // cache_, once plugins may ask it for room

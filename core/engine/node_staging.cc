@@ -171,4 +171,37 @@ void Node::UnpinSegments() {
   while (!segment_pins_.empty()) UnpinSegment(std::string(segment_pins_.begin()->first));
 }
 
+// A declared region of host memory is pinned by the providers, where the policy is to pin all.
+void Node::PinRegion(void* addr, uint64_t length) {
+  if (options_.memory.pin_policy != PinPolicy::kWholeRegion || providers_.kinds() == 0) return;
+  if (KindOf(addr, length) != SLIPWAY_MEM_HOST) return;
+  std::vector<std::string> warnings;
+  {
+    MutexLock lock(region_pins_mutex_);
+    std::vector<HostPin>& pins = region_pins_[{addr, length}];
+    if (pins.empty()) pins = pins_->Pin(addr, length, &warnings);
+  }
+  Warn(warnings);
+}
+
+void Node::UnpinRegion(void* addr, uint64_t length) {
+  std::vector<std::string> warnings;
+  {
+    MutexLock lock(region_pins_mutex_);
+    const auto found = region_pins_.find({addr, length});
+    if (found == region_pins_.end()) return;
+    pins_->Unpin(found->second, &warnings);
+    region_pins_.erase(found);
+  }
+  Warn(warnings);
+}
+
+void Node::UnpinRegions() {
+  std::vector<std::string> warnings;
+  MutexLock lock(region_pins_mutex_);
+  for (const auto& [range, pins] : region_pins_) pins_->Unpin(pins, &warnings);
+  region_pins_.clear();
+  Warn(warnings);
+}
+
 }  // namespace slipway

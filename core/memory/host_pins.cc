@@ -27,6 +27,7 @@ std::vector<HostPin> HostPins::Pin(const void* addr, uint64_t length, std::vecto
     }
     budget_.Release(bytes);
     counters_.Add(Counter::kRegisterRefused);
+    if (pin.status().code() == SLIPWAY_E_BUSY) continue;  // some of it is pinned already, which serves as well
     warnings->push_back(pin.status().message() + "; copies work without, slower");
   }
   return pins;

@@ -26,7 +26,8 @@ class HostPins {
       : providers_(providers), budget_(budget), counters_(counters) {}
 
   // Pins the pages that the range touches with every provider that pins, best effort: `warnings` says where the budget
-  // or the system refused. The caller gives the pins back before the memory goes.
+  // or the system refused. What is pinned already is left to who pinned it. The caller gives the pins back before the
+  // memory goes.
   std::vector<HostPin> Pin(const void* addr, uint64_t length, std::vector<std::string>* warnings);
   // What cannot be unpinned keeps its charge: its pages may stay pinned for good.
   void Unpin(const std::vector<HostPin>& pins, std::vector<std::string>* warnings);

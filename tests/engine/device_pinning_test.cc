@@ -36,6 +36,38 @@ TEST(DevicePinningTest, ASegmentIsPinnedForTheDeviceWhileItIsPublished) {
   EXPECT_EQ(PinnedBytes(engine), 0u);
 }
 
+TEST(DevicePinningTest, DeclaredMemoryIsPinnedForTheDeviceWhileItIsDeclared) {
+  if (!MayPin()) GTEST_SKIP() << "nothing is pinned here";
+  Json json = WithDevice(Configuration({Use("local-memcpy")}), "declared");
+  json["memory"]["pin_policy"] = "whole-region";
+  const Engine engine = Make(json);
+  const Device device("declared");
+  DeviceBytes memory(device, kMiB);
+  Bytes local = Pattern(kMiB, 23), plain = Pattern(kMiB, 24);
+  const slipway_span span = {memory.data(), memory.size()};
+  ASSERT_TRUE(engine.Publish("device", {&span, 1}).ok());
+  ASSERT_TRUE(engine.Declare(memory.data(), memory.size()).ok());
+  EXPECT_EQ(device.counters().pins, 0u) << "a device's own memory is not the host's";
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(engine.Declare(local.data(), local.size()).ok());
+  EXPECT_EQ(device.counters().pins, 1u);
+  EXPECT_EQ(PinnedBytes(engine), device.counters().pinned_bytes_now);
+  {
+    const Segment segment = *engine.Open("/device");
+    ASSERT_TRUE(engine.Write(segment, 0, plain).ok());
+    EXPECT_EQ(device.counters().pinned_pieces, 0u);
+    ASSERT_TRUE(engine.Write(segment, 0, local).ok());
+    EXPECT_EQ(device.counters().pinned_pieces, 1u);
+  }
+  EXPECT_EQ(memory.Look(), local);
+  ASSERT_TRUE(engine.Undeclare(local.data(), local.size(), 1000).ok());
+  EXPECT_GE(device.counters().pinned_bytes_now, kMiB) << "declared twice";
+  ASSERT_TRUE(engine.Undeclare(local.data(), local.size(), 1000).ok());
+  EXPECT_EQ(device.counters().pinned_bytes_now, 0u);
+  EXPECT_EQ(PinnedBytes(engine), 0u);
+  ASSERT_TRUE(engine.Withdraw("device").ok());
+  ASSERT_TRUE(engine.Undeclare(memory.data(), memory.size(), 1000).ok());
+}
+
 TEST(DevicePinningTest, NothingIsPinnedWhereThePolicyForbidsIt) {
   Json json = WithDevice(Configuration({Use("local-memcpy")}), "off");
   json["memory"]["pin_policy"] = "off";
