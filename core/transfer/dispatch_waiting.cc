@@ -65,9 +65,10 @@ bool Dispatcher::Round::Note(const Dispatcher* dispatcher) {
 }
 
 bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
-  const uint64_t begin_ns = clock_.NowNs();
   // What takes long anyway is not worth a processor that the transports' own threads could use.
   const uint64_t usual_ns = batch->bulk ? 0 : options_.spin_us * 1000;
+  if (usual_ns == 0 && !DeviceCopiesFly()) return false;
+  const uint64_t begin_ns = clock_.NowNs();
   const uint64_t device_ns = options_.spin_us * 1000 * kDeviceSpins;
   const auto spins = [&] {
     const uint64_t now_ns = clock_.NowNs();

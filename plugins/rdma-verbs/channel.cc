@@ -272,9 +272,8 @@ void RdmaChannel::OnCompletion(const ibv_wc& wc, uint64_t now_ns) {
   }
 }
 
-bool RdmaChannel::PollDevices(uint32_t enough) {
+bool RdmaChannel::PollDevices(uint32_t enough, uint64_t& now_ns) {
   bool empty = true;
-  uint64_t now_ns = 0;
   for (const auto& queue : queues_) {
     ibv_wc wc[kPollMax];
     int n = kPollMax;
@@ -293,9 +292,8 @@ bool RdmaChannel::PollDevices(uint32_t enough) {
   return empty;
 }
 
-bool RdmaChannel::Rearm() {
+bool RdmaChannel::Rearm(uint64_t now_ns) {
   bool more = false;
-  uint64_t now_ns = 0;
   for (const auto& queue : queues_) {
     if (!queue->wants_rearm()) continue;
     if (now_ns == 0) now_ns = owner_->host().NowNs();
@@ -319,9 +317,10 @@ slipway_status RdmaChannel::Poll(sdk::Completions& out) {
   Emit(out);
   while (!out.full()) {
     // Nothing may be left unseen when fewer than asked for are given: the core may go to sleep then.
-    const bool empty = PollDevices(out.room());
+    uint64_t now_ns = 0;
+    const bool empty = PollDevices(out.room(), now_ns);
     Emit(out);
-    if (empty && !out.full() && !Rearm()) break;
+    if (empty && !out.full() && !Rearm(now_ns)) break;
   }
   if (done_.empty()) {
     Unsignal();
@@ -402,14 +401,16 @@ void RdmaChannel::FailWaiting(Outbox* box, slipway_status status) {
 
 uint32_t RdmaChannel::Drain(const SendQueue* queue) {
   MutexLock lock(mutex_);
-  PollDevices(~0u);
+  uint64_t now_ns = 0;
+  PollDevices(~0u, now_ns);
   if (!done_.empty()) Signal();
   return queue == nullptr ? 0 : queue->outstanding();
 }
 
 void RdmaChannel::DrainIfFree() {
   if (!mutex_.TryLock()) return;
-  PollDevices(~0u);
+  uint64_t now_ns = 0;
+  PollDevices(~0u, now_ns);
   const bool tell = !done_.empty() && !signaled_;
   if (tell) Signal();
   mutex_.Unlock();

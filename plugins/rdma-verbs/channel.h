@@ -105,9 +105,10 @@ class RdmaChannel final : public sdk::Channel, private OpSink {
   void PumpDirty(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void Pump(Outbox* box, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   // Polls the devices until `enough` slices are done. True: all of their queues were empty at the end.
-  bool PollDevices(uint32_t enough) SLIPWAY_REQUIRES(mutex_);
+  // `now_ns` is 0, and the time afterwards where that had to be looked at.
+  bool PollDevices(uint32_t enough, uint64_t& now_ns) SLIPWAY_REQUIRES(mutex_);
   void OnCompletion(const ibv_wc& wc, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
-  bool Rearm() SLIPWAY_REQUIRES(mutex_);
+  bool Rearm(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void Emit(sdk::Completions& out) SLIPWAY_REQUIRES(mutex_);
   void Signal() SLIPWAY_REQUIRES(mutex_);
   void Unsignal() SLIPWAY_REQUIRES(mutex_);
