@@ -13,29 +13,12 @@
 #include <vector>
 
 #include "slipway/engine.hpp"
+#include "tests/support/peer_process.h"
 
 namespace slipway {
 namespace {
 
 using Json = nlohmann::json;
-
-void Say(const char* key, const std::string& value) {
-  std::printf("%s %s\n", key, value.c_str());
-  std::fflush(stdout);
-}
-
-[[noreturn]] void Fail(const std::string& why) {
-  Say("error", why);
-  std::exit(1);
-}
-void Must(const Status& status) {
-  if (!status.ok()) Fail(std::string(slipway_status_name(status.code())) + ": " + status.message());
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result.ok()) Must(result.status());
-  return std::move(*result);
-}
 
 // Memory of this process alone, or at `offset` of a file or device that others map as well.
 std::byte* Map(uint64_t bytes, const std::string& path = {}, uint64_t offset = 0) {

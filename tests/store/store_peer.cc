@@ -17,37 +17,12 @@
 #include "tests/store/source_device.h"
 #include "tests/store/stamped.h"
 #include "tests/store/ways.h"
-
-#if defined(__SANITIZE_THREAD__)
-// Connections that come at the same time have the HTTP library fill its tables, once, behind guards that the thread
-// sanitizer does not see: the library is the system's.
-extern "C" __attribute__((visibility("default"))) const char* __tsan_default_suppressions() {
-  return "race:libcpp-httplib.so\n";
-}
-#endif
+#include "tests/support/peer_process.h"
 
 namespace slipway {
 namespace {
 
 using Json = nlohmann::json;
-
-void Say(const std::string& key, const std::string& value) {
-  std::printf("%s %s\n", key.c_str(), value.c_str());
-  std::fflush(stdout);
-}
-
-[[noreturn]] void Fail(const std::string& why) {
-  Say("error", why);
-  std::_Exit(1);
-}
-void Must(const Status& status) {
-  if (!status.ok()) Fail(std::string(slipway_status_name(status.code())) + ": " + status.message());
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result.ok()) Must(result.status());
-  return std::move(*result);
-}
 
 // ---- a node with a store
 // ------------------------------------------------------------------------------------------------
