@@ -418,7 +418,7 @@ void RdmaChannel::DrainIfFree() {
 
 RdmaChannel::Pulse RdmaChannel::PulseOf(const SendQueue* queue) {
   MutexLock lock(mutex_);
-  return {queue->outstanding(), queue->outstanding_bytes(), queue->progress_ns(), queue->fault()};
+  return {queue->outstanding(), queue->next_bytes(), queue->progress_ns(), queue->fault()};
 }
 
 }  // namespace slipway::rdma

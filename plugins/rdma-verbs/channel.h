@@ -84,10 +84,10 @@ class RdmaChannel final : public sdk::Channel, private OpSink {
   uint32_t Drain(const SendQueue* queue) SLIPWAY_EXCLUDES(mutex_);
   // [loop] As Drain, where nobody else is at it: for a thread that polls all the time.
   void DrainIfFree() SLIPWAY_EXCLUDES(mutex_);
-  // [loop] What the queue has outstanding, and how long it has been silent.
+  // [loop] What the queue has outstanding, the bytes of what completes next, and since when it has been silent.
   struct Pulse {
     uint32_t outstanding = 0;
-    uint64_t bytes = 0, progress_ns = 0;
+    uint64_t next_bytes = 0, progress_ns = 0;
     SendQueue::Fault fault = SendQueue::Fault::kNone;
   };
   Pulse PulseOf(const SendQueue* queue) SLIPWAY_EXCLUDES(mutex_);

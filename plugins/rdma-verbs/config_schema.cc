@@ -34,7 +34,7 @@ const char kConfigSchema[] = R"json({
       "type": "integer", "minimum": 0, "maximum": 65535, "default": 0
     },
     "peer_timeout_ms": {
-      "description": "A peer that does not acknowledge for this long while work is outstanding is given up. The device's own acknowledgement timer is derived from it and from retry_count.",
+      "description": "Within this time after a peer's host or the network died, every slice for it is E_PEER. The device's own acknowledgement timer is derived from it and from retry_count.",
       "type": "integer", "minimum": 100, "maximum": 3600000, "default": 5000
     },
     "connect_timeout_ms": {

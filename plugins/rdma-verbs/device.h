@@ -59,6 +59,8 @@ class Device {
   uint64_t bytes_per_s() const { return bytes_per_s_; }
   bool takes_dmabuf() const { return takes_dmabuf_; }
   bool pages_on_demand() const { return pages_on_demand_; }
+  // Linux's RDMA over Ethernet in software, rxe: a processor does the device's work.
+  bool in_software() const { return attr_.vendor_id == 0xffffff; }
 
   // [any]
   bool link_up() const { return link_up_.load(std::memory_order_acquire); }

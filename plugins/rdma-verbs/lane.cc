@@ -11,14 +11,12 @@ namespace slipway::rdma {
 namespace {
 
 constexpr uint64_t kMsNs = 1'000'000;
-// How long completions of a broken queue pair are waited for; destroying it ends what is left.
-constexpr uint64_t kFlushNs = 500 * kMsNs;
 // The connection manager refuses a queue pair's number for a while after its last use.
 constexpr uint64_t kStaleRetryNs = 20 * kMsNs;
 constexpr uint32_t kStaleAttemptsMax = 50;
-// The device gives a peer up by itself when its retries are over. Where it does not, this much silence does, plus what
-// the bytes under way may take on the slowest link worth the name.
-constexpr uint64_t kSlowestBytesPerS = 4 << 20;
+// The device gives a peer up by itself when its retries are over. Where it does not, as much silence does: completions
+// of a queue pair come one slice after the other, and on the slowest link worth the name a long one takes its time.
+constexpr uint64_t kSlowestBytesPerS = 1 << 20;
 
 // Reasons of the connection manager (InfiniBand architecture, table 110).
 constexpr int kNobodyListens = 8, kStaleConnection = 10, kByConsumer = 28;
@@ -282,7 +280,7 @@ void Lane::End(slipway_status status) {
   }
   end_status_ = status;
   state_ = State::kFlushing;
-  deadline_ns_ = instance_->loop().now_ns() + kFlushNs;
+  deadline_ns_ = instance_->loop().now_ns() + FlushNs(instance_->config().peer_timeout_ms);
   if (channel_ != nullptr) channel_->Close(queue_.get());
   qp_.Break();
   instance_->verbs().disconnect(id_);
@@ -348,12 +346,15 @@ void Lane::Watch(uint64_t now_ns) {
   }
   if (channel_ == nullptr) return;
   const RdmaChannel::Pulse pulse = channel_->PulseOf(queue_.get());
+  const uint64_t give_up_ns = GiveUpNs(instance_->config().peer_timeout_ms);
+  const auto end_ns = [&] {
+    return pulse.progress_ns + std::max(give_up_ns, pulse.next_bytes * 1'000'000 / (kSlowestBytesPerS / 1000));
+  };
   if (pulse.fault == SendQueue::Fault::kSlice) return OnScheduled();
-  const uint64_t limit_ns =
-      instance_->config().peer_timeout_ms * kMsNs + pulse.bytes * 1000 / (kSlowestBytesPerS / 1'000'000);
-  if (pulse.outstanding == 0 || now_ns < pulse.progress_ns + limit_ns) return;
+  if (pulse.outstanding == 0) return;
+  if (now_ns < end_ns()) return instance_->loop().HurryTick((end_ns() - now_ns + kMsNs - 1) / kMsNs);
   instance_->stats().Add(Counter::peers_timed_out);
-  peer_->Fail(SLIPWAY_E_PEER, "no completion for longer than peer_timeout_ms allows", 0);
+  peer_->Fail(SLIPWAY_E_PEER, "no completion for as long as peer_timeout_ms allows", 0);
 }
 
 void Lane::OnControl(const ibv_wc& wc) {

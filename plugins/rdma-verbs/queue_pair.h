@@ -2,6 +2,7 @@
 #ifndef SLIPWAY_PLUGINS_RDMA_VERBS_QUEUE_PAIR_H_
 #define SLIPWAY_PLUGINS_RDMA_VERBS_QUEUE_PAIR_H_
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 
@@ -18,9 +19,19 @@ struct ConnectionLimits {
   uint8_t reads_in = 0;   // and the other side
 };
 
-// The exponent t of the device's acknowledgement timer, 4.096 us * 2^t, so that all retries together end within a
-// quarter of peer_timeout_ms: devices may take up to four times as long (InfiniBand architecture, C9-140).
-uint8_t AckTimeoutExponent(uint32_t peer_timeout_ms, uint32_t retry_count);
+// A peer is given up after three quarters of peer_timeout_ms: taking its queue pairs down belongs to that time, too.
+constexpr uint64_t GiveUpNs(uint32_t peer_timeout_ms) { return uint64_t{peer_timeout_ms} * 750'000; }
+// For how long at most the completions of a queue pair that is taken down are waited for.
+constexpr uint64_t FlushNs(uint32_t peer_timeout_ms) {
+  return std::min(uint64_t{peer_timeout_ms} * 125'000, uint64_t{500'000'000});
+}
+
+// The device's acknowledgement timer, 4.096 us * 2^exponent, and its retries. All of them together end within
+// GiveUpNs().
+struct AckTimer {
+  uint8_t exponent = 0, retry_count = 0;
+};
+AckTimer AckTimerOf(const Config& config, bool software_device);
 
 // Not thread-safe: the loop's.
 class QueuePair {
@@ -49,7 +60,7 @@ class QueuePair {
   uint32_t inline_bytes() const { return inline_bytes_; }
 
  private:
-  const Verbs* verbs_ = nullptr;
+  const Device* device_ = nullptr;
   ibv_qp* qp_ = nullptr;
   uint32_t depth_ = 0, inline_bytes_ = 0;
 };

@@ -88,6 +88,8 @@ class SendQueue {
   bool full() const { return tail_ - head_ >= depth_; }
   uint32_t outstanding() const { return static_cast<uint32_t>(tail_ - head_); }
   uint64_t outstanding_bytes() const { return bytes_; }
+  // Of the slice that completes next.
+  uint64_t next_bytes() const { return head_ == tail_ ? 0 : ring_[head_ & mask_]->length; }
   uint64_t progress_ns() const { return progress_ns_; }
   Fault fault() const { return fault_; }
   Lane* lane() const { return lane_; }

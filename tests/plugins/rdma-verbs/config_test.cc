@@ -116,16 +116,26 @@ TEST(ConfigTest, WhatIsWrongIsNamed) {
   EXPECT_EQ(c.preferred_slice_bytes, 65536u);
 }
 
-TEST(ConfigTest, RetriesEndWithinTheTimeForAPeer) {
+TEST(ConfigTest, APeerIsGivenUpWithinItsTime) {
   for (const uint32_t timeout_ms : {100u, 1500u, 5000u, 60000u, 3600000u}) {
-    for (const uint32_t retries : {0u, 1u, 7u}) {
-      const uint8_t t = AckTimeoutExponent(timeout_ms, retries);
-      EXPECT_GE(t, 8);
-      EXPECT_LE(t, 30);
-      // A device may take four times as long as it was told.
-      const double longest_ms = 4 * 4096e-6 * static_cast<double>(uint64_t{1} << t) * (retries + 1);
-      EXPECT_TRUE(t == 8 || longest_ms <= timeout_ms) << longest_ms;
-      EXPECT_TRUE(t == 30 || t == 8 || longest_ms * 2 > timeout_ms) << "shorter than it might be: " << longest_ms;
+    const double time_ms = timeout_ms, give_up_ms = static_cast<double>(GiveUpNs(timeout_ms)) / 1e6;
+    EXPECT_LE(give_up_ms + static_cast<double>(FlushNs(timeout_ms)) / 1e6, time_ms * 7 / 8)
+        << "the rest is for taking down";
+    for (const uint32_t retries : {0u, 1u, 6u, 7u}) {
+      for (const bool software : {false, true}) {
+        Config c;
+        c.peer_timeout_ms = timeout_ms;
+        c.retry_count = retries;
+        const auto [t, count] = AckTimerOf(c, software);
+        // In software 7 are without end.
+        EXPECT_EQ(count, software ? std::min(retries, 6u) : retries);
+        EXPECT_GE(t, 8);
+        EXPECT_LE(t, 30);
+        // A device may take four times as long as it was told.
+        const double longest_ms = (software ? 1 : 4) * 4096e-6 * static_cast<double>(uint64_t{1} << t) * (count + 1);
+        EXPECT_TRUE(t == 8 || longest_ms <= give_up_ms) << longest_ms;
+        EXPECT_TRUE(t == 30 || t == 8 || longest_ms * 2 > give_up_ms) << "shorter than it might be: " << longest_ms;
+      }
     }
   }
 }

@@ -54,7 +54,7 @@ class FakeVerbs {
   int open_contexts = 0;
   std::vector<ibv_qp_attr> states;  // that a queue pair was put into
   ibv_qp_init_attr queue_pair{};
-  uint32_t inline_bytes_max = 512;
+  uint32_t inline_bytes_max = 512, vendor_id = 0x2c9;
 
  private:
   static FakeVerbs& Now() { return *current_; }
@@ -87,6 +87,7 @@ class FakeVerbs {
       *out = {};
       out->phys_port_cnt = 1;
       out->max_qp_wr = 1000;
+      out->vendor_id = Now().vendor_id;
       out->max_cqe = 4096;
       return 0;
     };

@@ -165,11 +165,25 @@ TEST_F(VerbsTest, AQueuePairHasTheRetriesAndLimitsOfItsConnection) {
   EXPECT_EQ(send.max_rd_atomic, 5);
   EXPECT_EQ(send.retry_cnt, 3);
   EXPECT_EQ(send.rnr_retry, 2);
-  EXPECT_EQ(send.timeout, AckTimeoutExponent(8000, 3));
+  EXPECT_EQ(send.timeout, AckTimerOf(config_, false).exponent);
   limits.mtu = IBV_MTU_4096;
   fake_.states.clear();
   ASSERT_EQ(qp.Connect(nullptr, config_, limits), 0);
   EXPECT_EQ(fake_.states[1].path_mtu, IBV_MTU_2048);
+}
+
+TEST_F(VerbsTest, TheDeviceInSoftwareGetsRetriesThatEnd) {
+  config_.retry_count = 7;
+  for (const auto& [vendor, retries] : {std::pair(0x2c9u, 7), std::pair(0xffffffu, 6)}) {
+    fake_.vendor_id = vendor;
+    Open();
+    QueuePair qp;
+    ASSERT_EQ(qp.Make(*devices_[0], nullptr, nullptr, 64, 220), 0);
+    fake_.states.clear();
+    ASSERT_EQ(qp.Connect(nullptr, config_, ConnectionLimits()), 0);
+    EXPECT_EQ(fake_.states[2].retry_cnt, retries);
+    EXPECT_EQ(fake_.states[2].timeout, AckTimerOf(config_, vendor == 0xffffff).exponent);
+  }
 }
 
 TEST_F(VerbsTest, LessIsInlineWhereTheDeviceTakesLess) {
