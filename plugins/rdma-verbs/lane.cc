@@ -345,11 +345,16 @@ void Lane::Watch(uint64_t now_ns) {
     return peer_->Fail(SLIPWAY_E_PEER, "the link of " + device.name() + " is down: see ip link", 0);
   }
   if (channel_ == nullptr) return;
-  const RdmaChannel::Pulse pulse = channel_->PulseOf(queue_.get());
+  RdmaChannel::Pulse pulse = channel_->PulseOf(queue_.get());
   const uint64_t give_up_ns = GiveUpNs(instance_->config().peer_timeout_ms);
   const auto end_ns = [&] {
     return pulse.progress_ns + std::max(give_up_ns, pulse.next_bytes * 1'000'000 / (kSlowestBytesPerS / 1000));
   };
+  if (pulse.outstanding > 0 && now_ns >= end_ns()) {
+    // What completed and was not polled is no silence: nobody may have run here for a while.
+    channel_->Drain(queue_.get());
+    pulse = channel_->PulseOf(queue_.get());
+  }
   if (pulse.fault == SendQueue::Fault::kSlice) return OnScheduled();
   if (pulse.outstanding == 0) return;
   if (now_ns < end_ns()) return instance_->loop().HurryTick((end_ns() - now_ns + kMsNs - 1) / kMsNs);

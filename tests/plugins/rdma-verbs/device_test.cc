@@ -131,6 +131,16 @@ TEST(Data, MoreThanTheQueuesHold) {
   for (const auto& [token, status] : w.initiator.done) EXPECT_EQ(status, SLIPWAY_OK) << token;
 }
 
+TEST(Data, WhatNobodyPolledForLongIsNoSilence) {
+  Wire w(R"({"peer_timeout_ms": 400})");
+  for (uint64_t i = 0; i < 4; ++i) ASSERT_EQ(w.initiator.Submit(i, w.Piece(kWrite, i * 65536, 65536)), SLIPWAY_OK);
+  std::this_thread::sleep_for(milliseconds(1500));  // as where the process was stopped
+  ASSERT_TRUE(w.initiator.WaitDone(4));
+  for (const auto& [token, status] : w.initiator.done) EXPECT_EQ(status, SLIPWAY_OK) << token;
+  w.ExpectAlive();
+  EXPECT_EQ(w.initiator.Stat("peers_failed"), 0u);
+}
+
 // ---- keys ----------------------------------------------------------------------------------------------------------
 
 TEST(Keys, ARevokedOneIsStaleAndMovesNothing) {
