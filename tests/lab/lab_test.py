@@ -10,6 +10,7 @@ import unittest
 
 import labtest
 from labtest import Lab, LabError, TimeLimit
+from slipway_lab import machine
 
 PROGRAM = labtest.TREE / "tools/lab/lab"
 
@@ -132,6 +133,23 @@ class OneHost(labtest.LabTest):
         write = ("import mmap, os; m = mmap.mmap(os.open('/dev/dax0.0', os.O_RDWR), 4 << 20); m[3 << 20:(3 << 20) + 5] = b'hello'; "
                  "n = mmap.mmap(os.open('/dev/dax0.0', os.O_RDWR), 4 << 20); print(n[3 << 20:(3 << 20) + 5])")
         self.assertEqual(self.host().must(["python3", "-c", write]), "b'hello'\n")
+
+    def test_the_clock_is_a_counter_of_the_processors_and_one_for_all(self):
+        source = self.host().must("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").strip()
+        if machine.counter_is_steady():
+            self.assertIn(source, ("tsc", "kvm-clock"))
+        # Two processors in turn, each later than what the other says.
+        turns = ("import os, struct, sys, time\n"
+                 "there, back = os.pipe(), os.pipe()\n"
+                 "first = os.fork() != 0\n"
+                 "cpus = sorted(os.sched_getaffinity(0))\n"
+                 "os.sched_setaffinity(0, {cpus[0 if first else -1]})\n"
+                 "get, put = (back[0], there[1]) if first else (there[0], back[1])\n"
+                 "for n in range(3000):\n"
+                 "    if not first or n: assert struct.unpack('q', os.read(get, 8))[0] <= time.monotonic_ns(), n\n"
+                 "    os.write(put, struct.pack('q', time.monotonic_ns()))\n"
+                 "if first: sys.exit(os.wait()[1] != 0)\n")
+        self.host().must(["python3", "-c", turns], timeout=60)
 
     def test_commands_run_beside_each_other_and_can_be_stopped(self):
         long = self.host().start("echo running; sleep 1000")
