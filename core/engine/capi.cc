@@ -32,11 +32,15 @@ slipway_status Create(Result<Options> options, const std::string& source, slipwa
   return SLIPWAY_OK;
 }
 
-Status ToSpec(const slipway_engine& engine, const slipway_request& request, KindLookup& kinds, RequestSpec* spec) {
-  if (request.flags != 0 || request.reserved != 0) return Status(SLIPWAY_E_INVALID, "flags and reserved must be 0");
-  if (request.segment == nullptr) return Status(SLIPWAY_E_INVALID, "segment is null");
-  if (request.segment->node != engine.node)
-    return Status(SLIPWAY_E_INVALID, "the segment was opened by another engine");
+slipway_status ToSpec(const slipway_engine& engine, const slipway_request& request, KindLookup& kinds,
+                      RequestSpec* spec, const char** why) {
+  const auto bad = [why](const char* what) {
+    *why = what;
+    return SLIPWAY_E_INVALID;
+  };
+  if (request.flags != 0 || request.reserved != 0) return bad("flags and reserved must be 0");
+  if (request.segment == nullptr) return bad("segment is null");
+  if (request.segment->node != engine.node) return bad("the segment was opened by another engine");
   spec->op = request.op;
   spec->local = request.local;
   spec->length = request.length;
@@ -45,8 +49,25 @@ Status ToSpec(const slipway_engine& engine, const slipway_request& request, Kind
   const auto local = reinterpret_cast<uint64_t>(request.local);
   const bool some = request.length > 0 && request.local != nullptr && local + request.length > local;
   spec->local_kind = some ? kinds.KindOf(request.local, request.length) : uint64_t{SLIPWAY_MEM_HOST};
-  return {};
+  return SLIPWAY_OK;
 }
+
+// The application's requests, as they lie in its memory.
+class RequestsOfCaller final : public RequestSource {
+ public:
+  RequestsOfCaller(const slipway_engine& engine, const slipway_request* first, size_t count)
+      : engine_(engine), first_(first), count_(count), kinds_(engine.node->Kinds()) {}
+  size_t size() const override { return count_; }
+  slipway_status Get(size_t i, RequestSpec* spec, const char** why) override {
+    return ToSpec(engine_, first_[i], kinds_, spec, why);
+  }
+
+ private:
+  const slipway_engine& engine_;
+  const slipway_request* const first_;
+  const size_t count_;
+  KindLookup kinds_;
+};
 
 BatchSpec ToBatchSpec(const slipway_submit_options* options) {
   BatchSpec spec;
@@ -219,16 +240,11 @@ SLIPWAY_API slipway_status slipway_submit(slipway_engine* engine, const slipway_
     return Report(SLIPWAY_E_INVALID, "engine, requests or out is null", error);
   }
   return Guarded(error, [&] {
-    std::vector<slipway::RequestSpec> specs(count);
-    slipway::KindLookup kinds = engine->node->Kinds();
-    for (size_t i = 0; i < count; ++i) {
-      Status status = slipway::ToSpec(*engine, requests[i], kinds, &specs[i]);
-      if (!status.ok()) return Report(status.code(), "request " + std::to_string(i) + ": " + status.message(), error);
-    }
+    slipway::RequestsOfCaller source(*engine, requests, count);
     slipway::BatchSpec spec = slipway::ToBatchSpec(options);
     spec.owner = engine->node;
-    slipway::Result<BatchState*> batch =
-        engine->node->dispatcher().Submit(specs, spec, [&](BatchState* b) { *out = slipway::Wrap(b); });
+    slipway::Result<BatchState*> batch = engine->node->dispatcher().Submit(
+        source, std::move(spec), [&](BatchState* b) { *out = slipway::Wrap(b); });
     return batch.ok() ? SLIPWAY_OK : Report(batch.status(), error);
   });
 }
@@ -295,8 +311,9 @@ SLIPWAY_API slipway_status slipway_explain(slipway_engine* engine, const slipway
   return Guarded(error, [&] {
     slipway::RequestSpec spec;
     slipway::KindLookup kinds = engine->node->Kinds();
-    Status status = slipway::ToSpec(*engine, *request, kinds, &spec);
-    if (!status.ok()) return Report(status, error);
+    const char* why = "";
+    const slipway_status status = slipway::ToSpec(*engine, *request, kinds, &spec, &why);
+    if (status != SLIPWAY_OK) return Report(status, why, error);
     slipway::Result<std::string> json = engine->node->ExplainJson(spec);
     if (!json.ok()) return Report(json.status(), error);
     return slipway::PutText(*json, text, len);

@@ -120,6 +120,12 @@ class Counters {
   Counters& operator=(const Counters&) = delete;
 
   void Add(Counter c, uint64_t n = 1) { cell(c).fetch_add(n, std::memory_order_relaxed); }
+  // As Add, for what is only ever changed with one and the same lock held: readers alone meet it, so that it takes no
+  // locked instruction.
+  void AddHeld(Counter c, uint64_t n = 1) {
+    cell(c).store(cell(c).load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void SubHeld(Counter c, uint64_t n = 1) { AddHeld(c, 0 - n); }
   // Of gauges; the caller never takes away more than it added. Returns what is left.
   uint64_t Sub(Counter c, uint64_t n = 1) { return cell(c).fetch_sub(n, std::memory_order_relaxed) - n; }
   // Adds to the gauge `now` and raises `peak` to the sum.
@@ -139,6 +145,15 @@ class Counters {
     Buckets& b = histograms_[static_cast<size_t>(h)];
     b.of_bits[static_cast<size_t>(std::bit_width(value))].fetch_add(1, std::memory_order_relaxed);
     b.sum.fetch_add(value, std::memory_order_relaxed);
+  }
+  // `times` times, for what is only ever observed with one and the same lock held.
+  void ObserveHeld(Histogram h, uint64_t value, uint64_t times = 1) {
+    Buckets& b = histograms_[static_cast<size_t>(h)];
+    const auto add = [](std::atomic<uint64_t>& to, uint64_t n) {
+      to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    };
+    add(b.of_bits[static_cast<size_t>(std::bit_width(value))], times);
+    add(b.sum, value * times);
   }
   uint64_t Observations(Histogram h) const;
   uint64_t Sum(Histogram h) const;  // modulo 2^64

@@ -4,11 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <forward_list>
 #include <functional>
 #include <memory>
 #include <string>
 #include <thread>
-#include <vector>
+#include <type_traits>
 
 #include "core/base/clock.h"
 #include "core/memory/staging_pool.h"
@@ -60,7 +61,8 @@ struct WorkQueue {
   }
 };
 
-// One request. Guarded by the dispatcher's lock until its batch is complete, constant from then on.
+// One request. Guarded by the dispatcher's lock until its batch is complete, constant from then on. Trivial, so that
+// the many of a long batch cost no more than their bytes.
 struct RequestState {
   static constexpr uint8_t kNoTransport = 0xff, kMixed = 0xfe;
 
@@ -68,16 +70,17 @@ struct RequestState {
   RemoteSegment* segment = nullptr;
   uint64_t local_address = 0, length = 0, offset = 0;
   uint64_t local_kind = 0;
-  uint32_t op = 0;  // SLIPWAY_OP_*
-  bool bulk = false;
-  uint8_t transport = kNoTransport;             // that moved its bytes
+  uint64_t bytes_done = 0;
+  const std::string* message = nullptr;         // the batch's
+  WorkItem* first_item = nullptr;               // until all of it is cut; null where it is never cut
   slipway_status status = SLIPWAY_IN_PROGRESS;  // of the request, once nothing is outstanding
   slipway_status failure = SLIPWAY_OK;          // the first that cannot be mended; nothing new is started then
-  std::unique_ptr<std::string> message;
-  uint64_t bytes_done = 0;
-  uint32_t outstanding = 0;  // work items and open slices
+  uint32_t outstanding = 0;                     // work items, open slices, and a direct copy
   uint32_t slices = 0, staged_slices = 0, retries = 0;
-  WorkItem first_item;
+  uint8_t op = 0;  // SLIPWAY_OP_*
+  bool bulk = false;
+  uint8_t transport = kNoTransport;  // that moved its bytes
+  bool copying = false;              // a memory provider has it, with no slice in between
 
   uint32_t Access() const;  // of the local side: SLIPWAY_ACCESS_LOCAL_*
   bool Overlaps(uint64_t begin, uint64_t bytes) const {
@@ -85,19 +88,52 @@ struct RequestState {
   }
 };
 
+// The requests of one batch. They are added one by one while it is submitted; there are as many as have been added.
+class RequestList {
+ public:
+  explicit RequestList(size_t room) : first_(room <= 1 ? &one_ : std::allocator<RequestState>().allocate(room)), room_(room) {}
+  ~RequestList() {
+    static_assert(std::is_trivially_destructible_v<RequestState>);
+    if (first_ != &one_) std::allocator<RequestState>().deallocate(first_, room_);
+  }
+  RequestList(const RequestList&) = delete;
+  RequestList& operator=(const RequestList&) = delete;
+
+  RequestState* Add() { return std::construct_at(first_ + size_++); }
+  size_t room() const { return room_; }
+  size_t size() const { return size_; }
+  RequestState& operator[](size_t i) { return first_[i]; }
+  const RequestState& operator[](size_t i) const { return first_[i]; }
+  RequestState* begin() { return first_; }
+  RequestState* end() { return first_ + size_; }
+  const RequestState* begin() const { return first_; }
+  const RequestState* end() const { return first_ + size_; }
+
+ private:
+  RequestState one_;  // so that a request alone needs no memory of its own
+  RequestState* const first_;
+  const size_t room_;
+  size_t size_ = 0;
+};
+
 // Requests submitted together.
 struct BatchState {
-  explicit BatchState(size_t count) : requests(count) {}
+  explicit BatchState(size_t count) : requests(count), remaining(count) {}
 
   Dispatcher* dispatcher = nullptr;
   std::shared_ptr<void> owner;  // of the dispatcher, where batches may outlive the application's hold on it
-  std::vector<RequestState> requests;
-  size_t remaining = 0;  // requests that are not complete
+  RequestList requests;
+  std::forward_list<std::string> messages;  // of requests that failed
+  size_t remaining = 0;                     // requests that are not complete, or not added yet
   uint64_t submitted_ns = 0;
   uint64_t deadline_ns = kNoDeadline;
-  uint64_t stuck_ns = kNoDeadline;  // once cut short: when a transport that has not completed counts as stuck
+  uint64_t stuck_ns = kNoDeadline;        // once cut short: when a transport that has not completed counts as stuck
+  slipway_status cut_short = SLIPWAY_OK;  // why it was
   bool canceled = false, expired = false;
-  bool bulk = false;  // some request of it is
+  bool bulk = false;      // some request of it is
+  bool failed = false;    // some request of it has
+  bool inflight = false;  // it is on the dispatcher's list
+  bool at_once = false;   // it was complete before anybody but its submitter knew of it
   std::function<void(BatchState*)> on_complete;
 
   // Staging: what the batch holds, and the block its next pieces are cut from.

@@ -166,9 +166,9 @@ Slice* Dispatcher::MakeSlice(Link* link, const WorkItem& item, const SliceCut& c
   ++link->open_slices;
   link->open_bulk_slices += request->bulk;
   ++lane.open_slices;
-  counters_.Add(Counter::kSlices);
-  counters_.Add(Counter::kSlicesInflight);
-  counters_.Add(staging != nullptr ? Counter::kSlicesStaged : Counter::kSlicesDirect);
+  counters_.AddHeld(Counter::kSlices);
+  counters_.AddHeld(Counter::kSlicesInflight);
+  counters_.AddHeld(staging != nullptr ? Counter::kSlicesStaged : Counter::kSlicesDirect);
   if (staging != nullptr) {
     ++request->staged_slices;
     counters_.Add(Counter::kStagedBytes, cut.length);
@@ -339,7 +339,7 @@ void Dispatcher::CloseSlice(Slice* slice, bool keep_memory) {
   --link->open_slices;
   link->open_bulk_slices -= request->bulk;
   --lanes_[link->number].open_slices;
-  counters_.Sub(Counter::kSlicesInflight);
+  counters_.SubHeld(Counter::kSlicesInflight);
   if (link->HasWork() || link->state == Link::State::kDraining) ListLink(link);
   free_slices_.push_back(slice);
   --request->outstanding;
@@ -347,7 +347,7 @@ void Dispatcher::CloseSlice(Slice* slice, bool keep_memory) {
 }
 
 void Dispatcher::CancelSlices(const RequestState* request) {
-  if (request->outstanding == 0) return;
+  if (request->outstanding == 0 || request->copying) return;
   for (Slice& slice : slices_) {
     if (slice.state != Slice::State::kSubmitted || slice.request != request || slice.cancel_sent) continue;
     Lane& lane = lanes_[slice.link->number];

@@ -79,15 +79,15 @@ void Dispatcher::ReclaimIdleBlocks() {
 uint64_t Dispatcher::EstimateStaging(const BatchState& batch, uint64_t enough) const {
   uint64_t total = 0;
   for (const RequestState& request : batch.requests) {
-    if (request.status != SLIPWAY_IN_PROGRESS || request.first_item.request == nullptr) continue;
-    const Lane& lane = lanes_[request.first_item.transport];
+    if (request.status != SLIPWAY_IN_PROGRESS || request.first_item == nullptr) continue;
+    const Lane& lane = lanes_[request.first_item->transport];
     const SliceLimits limits = LimitsFor(lane, request.local_kind);
     const uint64_t align = std::max<uint64_t>(StagingPool::kPieceAlign, limits.local_align);
     const PlainCoverage coverage(lane.source);
-    SliceCursor cursor = request.first_item.cursor;
+    SliceCursor cursor = request.first_item->cursor;
     while (cursor.remaining > 0) {
       Result<SliceCut> cut =
-          NextSlice(cursor, limits, request.segment->routes[request.first_item.transport].pieces, coverage);
+          NextSlice(cursor, limits, request.segment->routes[request.first_item->transport].pieces, coverage);
       if (!cut.ok()) break;
       if (cut->mode == SliceMode::kStaged) total += RoundUp(cut->length, align);
       if (total > enough) return total;

@@ -14,7 +14,8 @@
 namespace slipway {
 namespace {
 
-constexpr size_t kRoutedAtOnce = 512;
+// Requests that are taken between two looks at what has completed; one that is cut into slices counts as several.
+constexpr uint64_t kTakenAtOnce = 4096, kSlowOne = 8;
 
 uint64_t ShareBytes(const StagingPool* pool, const StagingOptions& options) {
   if (pool == nullptr) return 0;
@@ -41,6 +42,8 @@ Dispatcher::Dispatcher(Parts parts)
   for (size_t i = 0; i < parts.transports.size(); ++i) {
     Lane lane;
     lane.transport = parts.transports[i];
+    lane.direct = lane.transport->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG) ? nullptr : lane.transport->direct();
+    any_direct_ |= lane.direct != nullptr;
     lane.pool_ready = pool_ != nullptr && parts.pool_ready[i];
     lane.pool_mr = lane.pool_ready ? parts.pool_mrs[i] : nullptr;
     lane.source.ledger = &lane.transport->ledger();
@@ -82,6 +85,9 @@ Status Dispatcher::Start(bool threaded) {
     Result<Copier*> copier = copies_to_devices_->Open(this, Counter::kStagedProviderCopies);
     if (!copier.ok()) return copier.status();
     device_copier_ = *copier;
+    Result<Copier*> direct = copies_to_devices_->Open(this, Counter::kDirectProviderCopies);
+    if (!direct.ok()) return direct.status();
+    direct_copier_ = *direct;
   }
   threaded_ = threaded;
   if (threaded) thread_ = std::thread([this] { Run(); });
@@ -111,8 +117,11 @@ void Dispatcher::Stop() {
   MutexLock lock(mutex_);
   while (copies_ > 0) TakeCopies();
   TakeDeviceCopies();
-  if (device_copier_ != nullptr) (void)copies_to_devices_->Close(device_copier_);
-  device_copier_ = nullptr;
+  TakeDirectCopies();
+  for (Copier** copier : {&device_copier_, &direct_copier_}) {
+    if (*copier != nullptr) (void)copies_to_devices_->Close(*copier);
+    *copier = nullptr;
+  }
   for (const auto& segment : segments_) segment->closed = true;
   garbage_ = true;
   for (int round = 0; round < 1000 && garbage_; ++round) {
@@ -153,61 +162,99 @@ Status Dispatcher::CheckOne(const RequestSpec& spec) const {
   return {};
 }
 
-Status Dispatcher::Check(std::span<const RequestSpec> specs, const BatchSpec& spec) const {
-  if (specs.empty()) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
-  if (specs.size() > options_.max_batch_requests) {
-    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(specs.size()) +
+// What is wrong with it is said by CheckOne, where this is false.
+bool IsFine(const RequestSpec& spec, uint64_t longest) {
+  const RemoteSegment* const segment = spec.segment;
+  return segment != nullptr && spec.length - 1 < longest && Within(spec.offset, spec.length, segment->length) &&
+         (spec.op == SLIPWAY_OP_READ    ? segment->readable
+          : spec.op == SLIPWAY_OP_WRITE ? segment->writable
+                                        : false) &&
+         spec.local != nullptr && !Wraps(reinterpret_cast<uint64_t>(spec.local), spec.length);
+}
+
+// Requests that somebody has in a row.
+class SpanSource final : public RequestSource {
+ public:
+  explicit SpanSource(std::span<const RequestSpec> specs) : specs_(specs) {}
+  size_t size() const override { return specs_.size(); }
+  slipway_status Get(size_t i, RequestSpec* spec, const char**) override {
+    *spec = specs_[i];
+    return SLIPWAY_OK;
+  }
+
+ private:
+  const std::span<const RequestSpec> specs_;
+};
+
+Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named) const {
+  const size_t count = source.size();
+  if (count == 0) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
+  if (count > options_.max_batch_requests) {
+    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(count) +
                                            " requests are more than transfer.max_batch_requests, " +
                                            std::to_string(options_.max_batch_requests));
   }
   if (spec.priority > PriorityClass::kBulk) return Status(SLIPWAY_E_INVALID, "unknown priority");
-  for (size_t i = 0; i < specs.size(); ++i) {
-    Status status = CheckOne(specs[i]);
+  for (size_t i = 0; i < count; ++i) {
+    RequestSpec request;
+    const char* why = "";
+    const slipway_status got = source.Get(i, &request, &why);
+    if (got == SLIPWAY_OK && IsFine(request, options_.max_request_bytes)) {
+      named->Add(request.segment);
+      continue;
+    }
+    const Status status = got == SLIPWAY_OK ? CheckOne(request) : Status(got, why);
     if (!status.ok()) return Status(status.code(), "request " + std::to_string(i) + ": " + status.message());
+    named->Add(request.segment);
   }
   return {};
 }
 
-Result<BatchState*> Dispatcher::Submit(std::span<const RequestSpec> specs, const BatchSpec& spec,
+bool Dispatcher::AnyClosed(RequestSource& source, const SegmentsNamed& named) const {
+  const auto closed = [](const RemoteSegment* segment) { return segment->closed; };
+  if (named.count <= named.segments.size()) {
+    return std::any_of(named.segments.begin(), named.segments.begin() + static_cast<ptrdiff_t>(named.count), closed);
+  }
+  for (size_t i = 0; i < source.size(); ++i) {
+    RequestSpec request;
+    const char* why = "";
+    if (source.Get(i, &request, &why) == SLIPWAY_OK && closed(request.segment)) return true;
+  }
+  return false;
+}
+
+Result<BatchState*> Dispatcher::Submit(std::span<const RequestSpec> specs, const BatchSpec& spec) {
+  SpanSource source(specs);
+  return Submit(source, spec);
+}
+
+Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
                                        const std::function<void(BatchState*)>& accepted) {
-  SLIPWAY_RETURN_IF_ERROR(Check(specs, spec));
+  SegmentsNamed named;
+  SLIPWAY_RETURN_IF_ERROR(Check(source, spec, &named));
+  const size_t count = source.size();
   const uint64_t now_ns = clock_.NowNs();
-  auto owned = std::make_unique<BatchState>(specs.size());
+  auto owned = std::make_unique<BatchState>(count);
   BatchState* const batch = owned.get();
   batch->dispatcher = this;
-  batch->on_complete = spec.on_complete;
-  batch->owner = spec.owner;
+  batch->on_complete = std::move(spec.on_complete);
+  batch->owner = std::move(spec.owner);
   batch->submitted_ns = now_ns;
   const uint64_t timeout_ns = spec.timeout_ns == 0 ? options_.default_deadline_ms * 1'000'000 : spec.timeout_ns;
   batch->deadline_ns = DeadlineAfter(now_ns, timeout_ns);
-  batch->remaining = specs.size();
-  for (size_t i = 0; i < specs.size(); ++i) {
-    RequestState& request = batch->requests[i];
-    request.batch = batch;
-    request.segment = specs[i].segment;
-    request.local_address = reinterpret_cast<uint64_t>(specs[i].local);
-    request.length = specs[i].length;
-    request.offset = specs[i].offset;
-    request.local_kind = specs[i].local_kind;
-    request.op = specs[i].op;
-    request.bulk = spec.priority == PriorityClass::kAuto ? request.length >= options_.bulk_threshold_bytes
-                                                         : spec.priority == PriorityClass::kBulk;
-    batch->bulk |= request.bulk;
-  }
   {
     MutexLock lock(mutex_);
     if (stopping_) return Status(SLIPWAY_E_CLOSED, "the engine is being destroyed");
-    for (const RequestSpec& s : specs) {
-      if (s.segment->closed) return Status(SLIPWAY_E_CLOSED, "the segment was closed");
-    }
-    if (specs.size() > options_.max_inflight_requests - std::min(options_.max_inflight_requests, inflight_requests_)) {
+    if (AnyClosed(source, named)) return Status(SLIPWAY_E_CLOSED, "the segment was closed");
+    if (count > options_.max_inflight_requests - std::min(options_.max_inflight_requests, inflight_requests_)) {
       return Status(SLIPWAY_E_AGAIN, "transfer.max_inflight_requests are in flight: wait for some to complete");
     }
     if (spec.stream_kind != 0) SLIPWAY_RETURN_IF_ERROR(ComeAfter(spec));
     owned.release();
     if (accepted) accepted(batch);
     const Round round(this);
-    Enqueue(batch, now_ns);
+    Enqueue(batch, source, spec.priority, now_ns);
+    if (batch->at_once) return batch;
     ProgressLocked(now_ns);
     WakeForTimers();
   }
@@ -224,32 +271,72 @@ Status Dispatcher::ComeAfter(const BatchSpec& spec) const {
   return copies_to_devices_->After(spec.stream_kind, spec.stream);
 }
 
-void Dispatcher::Enqueue(BatchState* batch, uint64_t now_ns) {
-  counters_.Add(Counter::kBatches);
-  counters_.Add(Counter::kRequests, batch->requests.size());
-  counters_.Add(Counter::kRequestsInflight, batch->requests.size());
-  inflight_requests_ += batch->requests.size();
+// From now on somebody else may look at it.
+void Dispatcher::ListInflight(BatchState* batch) {
+  if (std::exchange(batch->inflight, true)) return;
   batch->next_inflight = inflight_;
   if (inflight_ != nullptr) inflight_->prev_inflight = batch;
   inflight_ = batch;
   inflight_hint_.store(true, std::memory_order_relaxed);
   next_deadline_ns_ = std::min(next_deadline_ns_, batch->deadline_ns);
-  for (RequestState& request : batch->requests) ++request.segment->inflight_requests;
-  // By index and with a count of its own: the last request to complete may complete the batch, but not free it.
-  size_t routed = 0;
-  for (RequestState& request : batch->requests) {
-    if (request.length == 0) {
-      MaybeComplete(&request);
-      continue;
+}
+
+// The long way: by slices.
+void Dispatcher::Begin(RequestState* request, uint64_t now_ns) {
+  BatchState* const batch = request->batch;
+  ListInflight(batch);
+  ++inflight_requests_;
+  ++request->segment->inflight_requests;
+  counters_.AddHeld(Counter::kRequestsInflight);
+  if (request->length == 0) return MaybeComplete(request);
+  WorkItem* item = NewItem();
+  request->first_item = item;
+  item->request = request;
+  item->cursor = {request->local_address, request->offset, request->length, request->Access(), 0};
+  ++request->outstanding;
+  if (batch->cut_short != SLIPWAY_OK) FailRequest(request, WhyCut(batch->cut_short));
+  Route(item, Status(), now_ns);
+}
+
+// The batch is not complete before all of it has been added, since all count from the beginning, and is not freed
+// before the lock is.
+void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns) {
+  const size_t count = source.size();
+  counters_.AddHeld(Counter::kBatches);
+  counters_.AddHeld(Counter::kRequests, count);
+  DirectPass pass;
+  uint64_t taken = 0;
+  for (size_t i = 0; i < count; ++i) {
+    RequestSpec spec;
+    const char* why = "";
+    (void)source.Get(i, &spec, &why);
+    RequestState* const request = batch->requests.Add();
+    request->batch = batch;
+    request->segment = spec.segment;
+    request->local_address = reinterpret_cast<uint64_t>(spec.local);
+    request->length = spec.length;
+    request->offset = spec.offset;
+    request->local_kind = spec.local_kind;
+    request->op = static_cast<uint8_t>(spec.op);
+    request->bulk = priority == PriorityClass::kAuto ? spec.length >= options_.bulk_threshold_bytes
+                                                     : priority == PriorityClass::kBulk;
+    batch->bulk |= request->bulk;
+    if (any_direct_ && GoDirect(&pass, request, now_ns)) {
+      ++taken;
+    } else {
+      Begin(request, now_ns);
+      taken += kSlowOne;
     }
-    WorkItem* item = &request.first_item;
-    item->request = &request;
-    item->cursor = {request.local_address, request.offset, request.length, request.Access(), 0};
-    ++request.outstanding;
-    Route(item, Status(), now_ns);
-    // A long batch begins to move before all of it has been looked at. It is not complete before, since all count.
-    if (++routed % kRoutedAtOnce == 0) ProgressLocked();
+    // A long batch begins to move before all of it has been looked at.
+    if (taken < kTakenAtOnce || !batch->inflight) continue;
+    taken = 0;
+    if (!pass.hold) LeaveDirect(&pass);
+    ProgressLocked();
   }
+  LeaveDirect(&pass);
+  batch->at_once = pass.done_in_all == count && !batch->on_complete;
+  if (!batch->at_once) ListInflight(batch);
+  CountDone(&pass, batch);
 }
 
 void Dispatcher::Cancel(BatchState* batch) {
@@ -275,7 +362,9 @@ int Dispatcher::EventFd(BatchState* batch) {
 }
 
 Status Dispatcher::Release(BatchState* batch) {
-  {
+  if (batch->at_once) {  // nobody else ever knew of it
+    if (batch->event_fd >= 0) close(batch->event_fd);
+  } else {
     MutexLock lock(mutex_);
     if (!batch->done.load(std::memory_order_relaxed)) {
       return Status(SLIPWAY_E_BUSY, "the batch is in progress: wait for it, or cancel it and then wait");
@@ -335,6 +424,7 @@ bool Dispatcher::ProgressLocked(uint64_t now_ns) {
   }
   if (copies_ > 0) moved |= TakeCopies();
   moved |= TakeDeviceCopies();
+  moved |= TakeDirectCopies();
   if (serve_staging_) ServeStagingQueue();
   if (!pin_queue_.empty() && (pins_changed_.load() || now_ns >= pin_wake_ns_)) ServePinQueue();
   // From another link each time, so that none is always last in line for the channel.
@@ -350,6 +440,7 @@ bool Dispatcher::ProgressLocked(uint64_t now_ns) {
     if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);
   }
   moved |= SubmitDeviceCopies();
+  moved |= SubmitDirectCopies();
   if (now_ns >= next_deadline_ns_) LookAtDeadlines(now_ns);
   if (garbage_) moved |= Collect();
   return moved;

@@ -3,10 +3,11 @@
 // One lock guards it all. Whoever holds the lock makes progress: a submitter once, a waiter until its batch is done,
 // and the dispatcher's own thread whenever nobody else does. One waiter at a time leads: it sleeps on the transports'
 // descriptors itself, so that a completion wakes who waits for it and no thread in between. Nothing is done under the
-// lock that waits for a peer, a registration or a copy of more than kInlineCopyBytes.
+// lock that waits for a peer or a registration, and no more is copied under it than takes some 100 microseconds.
 #ifndef SLIPWAY_CORE_TRANSFER_DISPATCHER_H_
 #define SLIPWAY_CORE_TRANSFER_DISPATCHER_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -44,6 +45,15 @@ struct RequestSpec {
   uint64_t local_kind = SLIPWAY_MEM_HOST;
 };
 
+// The requests of one submission. Each is asked for twice: all are checked before the first is taken.
+class RequestSource {
+ public:
+  virtual ~RequestSource() = default;
+  virtual size_t size() const = 0;
+  // Fills `spec` in, the same each time; what is wrong with it as such is told in `why`, a constant text.
+  virtual slipway_status Get(size_t i, RequestSpec* spec, const char** why) = 0;
+};
+
 enum class PriorityClass : uint8_t { kAuto, kSmall, kBulk };
 
 struct BatchSpec {
@@ -53,6 +63,18 @@ struct BatchSpec {
   std::shared_ptr<void> owner;  // kept by the batch
   uint64_t stream_kind = 0;     // of the provider whose stream that is; 0: none
   void* stream = nullptr;       // copies of that kind of memory come after what it holds when the batch is submitted
+};
+
+// The segments that a submission names, where there are few.
+struct SegmentsNamed {
+  std::array<RemoteSegment*, 4> segments{};
+  size_t count = 0;  // more than there is room for: all requests have to be looked at
+
+  void Add(RemoteSegment* segment) {
+    if (count > 0 && count <= segments.size() && segments[count - 1] == segment) return;
+    if (count < segments.size()) segments[count] = segment;
+    count = std::min(count + 1, segments.size() + 1);
+  }
 };
 
 // What a target offers, to be opened.
@@ -136,8 +158,9 @@ class Dispatcher {
   void Close(RemoteSegment* segment) SLIPWAY_EXCLUDES(mutex_);
 
   // All or none. The batch is the caller's, to be released. `accepted` is told it before anything can complete.
-  Result<BatchState*> Submit(std::span<const RequestSpec> specs, const BatchSpec& spec,
+  Result<BatchState*> Submit(RequestSource& source, BatchSpec spec,
                              const std::function<void(BatchState*)>& accepted = nullptr) SLIPWAY_EXCLUDES(mutex_);
+  Result<BatchState*> Submit(std::span<const RequestSpec> specs, const BatchSpec& spec) SLIPWAY_EXCLUDES(mutex_);
   // IN_PROGRESS when `timeout_ns` passed first.
   slipway_status Wait(BatchState* batch, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
   void Cancel(BatchState* batch) SLIPWAY_EXCLUDES(mutex_);
@@ -165,6 +188,7 @@ class Dispatcher {
   struct Lane {  // a transport as the dispatcher uses it
     Transport* transport = nullptr;
     slipway_channel* channel = nullptr;
+    const slipway_direct* direct = nullptr;  // null: it has none
     slipway_mr* pool_mr = nullptr;
     bool pool_ready = false;
     CoverSource source;
@@ -179,6 +203,38 @@ class Dispatcher {
     uint32_t op = 0;
     uint64_t local_kind = 0, length = 0;
     bool operator==(const PlanKey&) const = default;
+  };
+  // Copies by memory providers, for one batch, straight into or out of one registration of a peer's.
+  struct DirectRun {
+    BatchState* batch = nullptr;  // null: free; or some of its copies were given up, and it is never used again
+    RemoteSegment* segment = nullptr;
+    slipway_remote* remote = nullptr;
+    slipway_direct_use use{};
+    uint64_t open = 0;            // copies that have not ended
+    uint16_t index = 0;           // in runs_
+    uint16_t generation = 0;      // counts its uses, so that a late or repeated completion is told apart
+    uint8_t number = 0, op = 0;   // the transport's; SLIPWAY_OP_*
+    bool filling = false;  // more may be added
+  };
+  // What the last request of a submission was found to be, if it goes direct; the next is mostly like it. What has no
+  // value at first is set before it is looked at: a submission may be of one request, and then that shows.
+  struct DirectPass {
+    DirectPass() {}
+
+    const RemoteSegment* segment = nullptr;
+    slipway_remote* remote = nullptr;  // that is entered; null: the last request does not go direct
+    DirectRun* run = nullptr;
+    uint64_t begin = 0, bytes = 0;  // of the segment, that lie at `base`
+    uint64_t copied_bytes = 0;      // on this thread, in the whole submission
+    uint64_t done = 0;              // requests that are complete and not accounted for, all of this length
+    uint64_t done_in_all = 0;       // in the whole submission
+    bool hold = false;              // a memory provider copies
+    uint8_t op, number;
+    uint32_t access;
+    uint64_t local_kind, length;
+    char* base;
+    uint64_t kind_there, brief_bytes;
+    slipway_direct_use use;
   };
   enum class Staging { kOk, kWaitForShare, kWaitForPool };
 
@@ -201,10 +257,14 @@ class Dispatcher {
   };
 
   // dispatcher.cc: batches, progress
-  Status Check(std::span<const RequestSpec> specs, const BatchSpec& spec) const;
+  Status Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named) const;
   Status CheckOne(const RequestSpec& spec) const;
+  bool AnyClosed(RequestSource& source, const SegmentsNamed& named) const SLIPWAY_REQUIRES(mutex_);
   Status ComeAfter(const BatchSpec& spec) const;
-  void Enqueue(BatchState* batch, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns)
+      SLIPWAY_REQUIRES(mutex_);
+  void ListInflight(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void Begin(RequestState* request, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   bool ProgressLocked() SLIPWAY_REQUIRES(mutex_) { return ProgressLocked(clock_.NowNs()); }
   bool ProgressLocked(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
@@ -227,10 +287,12 @@ class Dispatcher {
   void DropItem(WorkItem* item) SLIPWAY_REQUIRES(mutex_);
   void MaybeComplete(RequestState* request) SLIPWAY_REQUIRES(mutex_);
   void CompleteBatch(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  static Status WhyCut(slipway_status status);
   void CutShort(BatchState* batch, slipway_status status) SLIPWAY_REQUIRES(mutex_);
   void SweepDead(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   void SweepQueue(WorkQueue* queue) SLIPWAY_REQUIRES(mutex_);
   void AbandonSlices(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  Status Stuck(RequestState* request, const std::string& what) SLIPWAY_REQUIRES(mutex_);
   void AbandonSlice(Slice* slice) SLIPWAY_REQUIRES(mutex_);
   void LookAtDeadlines(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   WorkItem* NewItem() SLIPWAY_REQUIRES(mutex_);
@@ -267,6 +329,22 @@ class Dispatcher {
   void CancelSlices(const RequestState* request) SLIPWAY_REQUIRES(mutex_);
   Slice* NewSlice() SLIPWAY_REQUIRES(mutex_);
   void Violation(Lane* lane, const std::string& what) SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_direct.cc: what needs no slice
+  bool GoDirect(DirectPass* pass, RequestState* request, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void Aim(DirectPass* pass, const RequestState& request, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  bool EnterDirect(DirectPass* pass, uint8_t number, slipway_remote* remote, bool hold) SLIPWAY_REQUIRES(mutex_);
+  void LeaveDirect(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
+  void CountDone(DirectPass* pass, BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  DirectRun* NewRun() SLIPWAY_REQUIRES(mutex_);
+  bool AddDirectCopy(DirectPass* pass, RequestState* request, char* there) SLIPWAY_REQUIRES(mutex_);
+  bool SubmitDirectCopies() SLIPWAY_REQUIRES(mutex_);
+  bool TakeDirectCopies() SLIPWAY_REQUIRES(mutex_);
+  DirectRun* FindRun(uint64_t token) SLIPWAY_REQUIRES(mutex_);
+  void EndDirect(DirectRun* run, uint64_t copies, uint64_t bytes) SLIPWAY_REQUIRES(mutex_);
+  void FailDirect(uint64_t token, const Status& why) SLIPWAY_REQUIRES(mutex_);
+  void SweepDirect() SLIPWAY_REQUIRES(mutex_);
+  void AbandonDirect(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
 
   // dispatch_copies.cc: copies to and from staging
   void StartCopy(Slice* slice, bool in) SLIPWAY_REQUIRES(mutex_);
@@ -342,6 +420,12 @@ class Dispatcher {
   uint64_t copies_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // with the copier
   Copier* device_copier_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
   std::vector<slipway_copy> device_copies_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted together
+  bool any_direct_ SLIPWAY_GUARDED_BY(mutex_) = false;                  // some transport has the extension
+  Copier* direct_copier_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  std::vector<slipway_copy> direct_copies_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted, from direct_begun_ on
+  size_t direct_begun_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  std::deque<DirectRun> runs_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<DirectRun*> free_runs_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t polled_ SLIPWAY_GUARDED_BY(mutex_) = 0;                      // completions, ever
   uint64_t next_deadline_ns_ SLIPWAY_GUARDED_BY(mutex_) = kNoDeadline;
   uint64_t thread_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0, leader_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // asleep
@@ -349,6 +433,7 @@ class Dispatcher {
   PlanKey plan_key_ SLIPWAY_GUARDED_BY(mutex_);
   RoutePlan plan_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t plan_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t at_once_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // batches that were complete when they were submitted
   size_t first_link_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   bool threaded_ SLIPWAY_GUARDED_BY(mutex_) = false;
   bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;

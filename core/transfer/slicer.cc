@@ -8,20 +8,6 @@
 namespace slipway {
 namespace {
 
-// Index of the piece that holds `offset`, or pieces.size().
-size_t FindPiece(std::span<const RemotePiece> pieces, uint64_t offset, size_t hint) {
-  const auto holds = [&](size_t i) {
-    return i < pieces.size() && offset >= pieces[i].offset && offset - pieces[i].offset < pieces[i].length;
-  };
-  if (holds(hint)) return hint;
-  if (holds(hint + 1)) return hint + 1;
-  const auto after = std::upper_bound(pieces.begin(), pieces.end(), offset,
-                                      [](uint64_t o, const RemotePiece& p) { return o < p.offset; });
-  if (after == pieces.begin()) return pieces.size();
-  const size_t i = static_cast<size_t>(after - pieces.begin()) - 1;
-  return holds(i) ? i : pieces.size();
-}
-
 // The longest cut that the transport wants, at most `available` bytes. A tail of less than a quarter of a slice is
 // taken along where the limit allows it, since a small last slice costs as much as a large one.
 uint64_t PreferredLength(uint64_t available, uint64_t preferred, uint64_t max) {
@@ -53,6 +39,19 @@ LocalSide LookAtLocal(const SliceCursor& cursor, uint64_t available, const Slice
 }
 
 }  // namespace
+
+size_t FindPiece(std::span<const RemotePiece> pieces, uint64_t offset, size_t hint) {
+  const auto holds = [&](size_t i) {
+    return i < pieces.size() && offset >= pieces[i].offset && offset - pieces[i].offset < pieces[i].length;
+  };
+  if (holds(hint)) return hint;
+  if (holds(hint + 1)) return hint + 1;
+  const auto after = std::upper_bound(pieces.begin(), pieces.end(), offset,
+                                      [](uint64_t o, const RemotePiece& p) { return o < p.offset; });
+  if (after == pieces.begin()) return pieces.size();
+  const size_t i = static_cast<size_t>(after - pieces.begin()) - 1;
+  return holds(i) ? i : pieces.size();
+}
 
 Result<SliceCut> NextSlice(SliceCursor& cursor, const SliceLimits& limits, std::span<const RemotePiece> pieces,
                            const LocalCoverage& coverage) {

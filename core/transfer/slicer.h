@@ -79,6 +79,9 @@ struct SliceCut {
   Extent* extent = nullptr;              // that
 };
 
+// Index of the piece that holds `offset`, or pieces.size(). `hint`: where to look first.
+size_t FindPiece(std::span<const RemotePiece> pieces, uint64_t offset, size_t hint);
+
 // The next slice of `cursor`, which has something remaining and is not advanced.
 // E_SEGMENT_RANGE: no remote registration at that offset. E_INVALID: the transport's alignments cannot be met there.
 // E_STAGING_NOT_CONFIGURED: it would have to be staged and cannot be.

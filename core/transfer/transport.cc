@@ -50,6 +50,13 @@ uint64_t Weighted(uint64_t old_value, uint64_t sample) {
   return old_value == 0 ? sample : old_value - old_value / 8 + sample / 8;
 }
 
+const slipway_direct* FindDirect(const slipway_transport& table) {
+  if (!SLIPWAY_HAS(&table, slipway_transport, get_extension) || table.get_extension == nullptr) return nullptr;
+  const auto* found = static_cast<const slipway_direct*>(table.get_extension(SLIPWAY_DIRECT_ID));
+  if (found == nullptr || found->struct_size < sizeof *found) return nullptr;
+  return found->enter == nullptr || found->leave == nullptr ? nullptr : found;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Transport>> Transport::Create(const TransportConfig& config, const slipway_host* host,
@@ -88,6 +95,7 @@ Transport::Transport(const TransportConfig& config, slipway_instance* instance, 
       priority_(config.priority),
       instance_(instance),
       attrs_(attrs),
+      direct_(FindDirect(*config.table)),
       bandwidth_bytes_per_s_(attrs.bandwidth_bytes_per_s),
       latency_ns_(attrs.latency_ns) {
   const uint64_t page = std::max<uint64_t>(static_cast<uint64_t>(sysconf(_SC_PAGESIZE)), attrs.reg_granularity);

@@ -9,6 +9,7 @@
 #include "core/memory/ledger.h"
 #include "core/transfer/route.h"
 #include "core/transfer/slicer.h"
+#include "slipway/abi/direct.h"
 #include "slipway/abi/transport.h"
 #include "slipway/sdk/mutex.hpp"
 #include "slipway/status.hpp"
@@ -40,6 +41,7 @@ class Transport final : public Registrar {
   const slipway_attrs& attrs() const { return attrs_; }
   int64_t priority() const { return priority_; }
   Ledger& ledger() { return *ledger_; }
+  const slipway_direct* direct() const { return direct_; }  // null: it has no such extension
   bool Has(uint64_t cap) const { return (attrs_.caps & cap) != 0; }
 
   // Serialises the plugin's [control] calls. Held across calls that may block, so the dispatcher only ever tries it.
@@ -75,6 +77,7 @@ class Transport final : public Registrar {
   const int64_t priority_;
   slipway_instance* instance_;
   const slipway_attrs attrs_;
+  const slipway_direct* const direct_;
   std::unique_ptr<Ledger> ledger_;
   Mutex control_mutex_;
 

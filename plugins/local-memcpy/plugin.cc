@@ -5,6 +5,7 @@
 
 #include "plugins/local-memcpy/config.h"
 #include "plugins/local-memcpy/transport.h"
+#include "slipway/abi/direct.h"
 #include "slipway/abi/segment_memory.h"
 #include "slipway/sdk/host_copier.hpp"
 
@@ -49,6 +50,27 @@ slipway_status Release(slipway_instance* handle, void* memory) {
 }
 
 constexpr slipway_segment_memory kSegmentMemory = {sizeof(slipway_segment_memory), 0, Allocate, Release};
+
+// ---- memory that the core touches itself -----------------------------------------------------------------------
+
+LocalChannel& Of(slipway_channel* handle) {
+  return static_cast<LocalChannel&>(*reinterpret_cast<sdk::Channel*>(handle));
+}
+LocalRemote& Of(slipway_remote* handle) { return static_cast<LocalRemote&>(*sdk::AsRemote(handle)); }
+
+slipway_status Enter(slipway_channel* channel, slipway_remote* remote, uint32_t flags, slipway_direct_view* out) {
+  if (channel == nullptr || remote == nullptr || out == nullptr || out->struct_size < sizeof(slipway_direct_view) ||
+      (flags & ~SLIPWAY_DIRECT_HOLD) != 0) {
+    return SLIPWAY_E_INVALID;
+  }
+  return sdk::Guarded(nullptr, [&] { return Of(channel).Enter(Of(remote), flags != 0, *out); });
+}
+void Leave(slipway_channel* channel, slipway_remote* remote, uint32_t flags, const slipway_direct_use* use) {
+  if (channel == nullptr || remote == nullptr || use == nullptr || use->struct_size < sizeof(slipway_direct_use)) return;
+  Of(channel).Leave(Of(remote), flags != 0, *use);
+}
+
+constexpr slipway_direct kDirect = {sizeof(slipway_direct), 0, Enter, Leave};
 
 // ---- the transport ---------------------------------------------------------------------------------------------
 
@@ -102,7 +124,8 @@ struct LocalMemcpy : sdk::Transport {
   }
 
   static const void* GetExtension(std::string_view id) {
-    return id == SLIPWAY_SEGMENT_MEMORY_ID ? &kSegmentMemory : nullptr;
+    if (id == SLIPWAY_SEGMENT_MEMORY_ID) return &kSegmentMemory;
+    return id == SLIPWAY_DIRECT_ID ? &kDirect : nullptr;
   }
 };
 

@@ -404,21 +404,77 @@ slipway_status LocalChannel::Cancel(uint64_t token) {
   return SLIPWAY_OK;
 }
 
+slipway_status LocalChannel::Enter(LocalRemote& remote, bool hold, slipway_direct_view& out) {
+  // Counted before it is looked whether the instance is closed: who closes it looks at the count afterwards. Counts are
+  // changed by the calls of this channel alone, which the core serialises.
+  const uint32_t entered = entered_.load(std::memory_order_relaxed);
+  entered_.store(entered + 1);
+  slipway_status status = SLIPWAY_OK;
+  if (fork_guard_.forked()) {
+    status = SLIPWAY_E_FORKED;
+  } else if (owner_.pool.closed()) {
+    status = SLIPWAY_E_CANCELED;
+  } else if (remote.pending()) {
+    status = SLIPWAY_E_AGAIN;
+  } else if (remote.base() == nullptr || (hold && !remote.in_this_process())) {
+    status = SLIPWAY_E_UNSUPPORTED;  // a lane tells of one registration, and only while its thread is copying
+  } else if (!remote.Enter(lane_)) {
+    status = remote.WhyGone();
+  }
+  if (status != SLIPWAY_OK) {
+    entered_.store(entered, std::memory_order_release);
+    return status;
+  }
+  if (hold) {
+    MutexLock lock(mutex_);
+    held_.push_back(&remote);
+    remote.Use();
+  }
+  out.access = remote.access();
+  out.base = remote.base();
+  out.length = remote.length();
+  out.mem_kind = remote.in_this_process() ? remote.grant().mem_kind : uint64_t{SLIPWAY_MEM_HOST};
+  out.brief_bytes = owner_.config.inline_bytes;
+  return SLIPWAY_OK;
+}
+
+void LocalChannel::Leave(LocalRemote& remote, bool hold, const slipway_direct_use& use) {
+  if (hold) {
+    MutexLock lock(mutex_);
+    const auto at = std::find(held_.begin(), held_.end(), &remote);
+    if (at == held_.end()) return;  // was given up
+    *at = held_.back();
+    held_.pop_back();
+  }
+  const auto count = [](std::atomic<uint64_t>& counter, uint64_t n) {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  };
+  count(hold ? direct.held : direct.brief, use.copies);
+  count(direct.bytes_read, use.bytes_read);
+  count(direct.bytes_written, use.bytes_written);
+  remote.Leave(lane_);
+  if (hold) remote.Unuse();
+  entered_.store(entered_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+}
+
 bool LocalChannel::FinishDevices(uint64_t deadline_ns) {
-  if (devices_ == nullptr) return true;
   OpList done;
-  devices_->Cancel(nullptr, done);
+  if (devices_ != nullptr) devices_->Cancel(nullptr, done);
   for (;;) {
-    devices_->Poll(done);
+    if (devices_ != nullptr) devices_->Poll(done);
     if (!done.empty()) Complete(done);
-    if (devices_->idle()) return true;
+    if (entered_.load() == 0 && (devices_ == nullptr || devices_->idle())) return true;
     if (owner_.host().NowNs() > deadline_ns) return false;
     std::this_thread::yield();  // a copy takes microseconds to milliseconds
   }
 }
 
 void LocalChannel::AbandonDevices(uint64_t deadline_ns) {
-  if (!FinishDevices(deadline_ns)) devices_->Abandon();
+  if (FinishDevices(deadline_ns)) return;
+  if (devices_ != nullptr) devices_->Abandon();
+  MutexLock lock(mutex_);
+  for (LocalRemote* remote : held_) remote->Leave(lane_);
+  held_.clear();
 }
 
 }  // namespace slipway::local_memcpy

@@ -10,6 +10,7 @@
 #include "plugins/local-memcpy/config.h"
 #include "plugins/local-memcpy/memory.h"
 #include "plugins/local-memcpy/wire.h"
+#include "slipway/abi/direct.h"
 #include "slipway/sdk/plugin.hpp"
 
 namespace slipway::local_memcpy {
@@ -115,14 +116,26 @@ class LocalChannel final : public sdk::Channel {
   slipway_status Poll(sdk::Completions& out) override;
   slipway_status Cancel(uint64_t token) override;
 
+  // As slipway/abi/direct.h says.
+  slipway_status Enter(LocalRemote& remote, bool hold, slipway_direct_view& out) SLIPWAY_EXCLUDES(mutex_);
+  void Leave(LocalRemote& remote, bool hold, const slipway_direct_use& use) SLIPWAY_EXCLUDES(mutex_);
+
   // Makes completions of the ops, which their copying is done with, and wakes the core if there were none before. Any
   // thread.
   void Complete(OpList& ops) SLIPWAY_EXCLUDES(mutex_);
-  // Ends copies of devices' memory; false when some are left at `deadline_ns` of the host's clock.
-  bool FinishDevices(uint64_t deadline_ns);
+  // Ends copies of devices' memory, and waits until the core has left what it entered; false when some are left at
+  // `deadline_ns` of the host's clock.
+  bool FinishDevices(uint64_t deadline_ns) SLIPWAY_EXCLUDES(mutex_);
   // The same, and what is left then is not waited for any more.
-  void AbandonDevices(uint64_t deadline_ns);
+  void AbandonDevices(uint64_t deadline_ns) SLIPWAY_EXCLUDES(mutex_);
   uint32_t lane() const { return lane_; }
+
+  // What the core copied itself, while it had entered; read by any thread.
+  struct Direct {
+    std::atomic<uint64_t> brief{0}, held{0}, bytes_read{0}, bytes_written{0};
+  };
+  Direct direct;
+
   // Waits for a submit() in progress on another thread.
   void WaitForSubmit() SLIPWAY_EXCLUDES(submit_mutex_) { MutexLock lock(submit_mutex_); }
 
@@ -135,6 +148,7 @@ class LocalChannel final : public sdk::Channel {
   void* const cookie_;
   const uint32_t lane_;
   const std::unique_ptr<DeviceCopies> devices_;
+  const sdk::ForkGuard fork_guard_;
   std::vector<Op> ops_;
   Mutex submit_mutex_;
   Mutex mutex_;
@@ -142,6 +156,8 @@ class LocalChannel final : public sdk::Channel {
   OpList free_ SLIPWAY_GUARDED_BY(mutex_);
   OpList done_ SLIPWAY_GUARDED_BY(mutex_);
   uint32_t waking_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // threads that use the cookie now
+  std::atomic<uint32_t> entered_{0};                // by the core
+  std::vector<LocalRemote*> held_ SLIPWAY_GUARDED_BY(mutex_);  // of those, for long; each as often as it was entered
 };
 
 }  // namespace slipway::local_memcpy

@@ -219,19 +219,35 @@ bool LocalInstance::TakeLane(uint32_t& lane) {
 void LocalInstance::Forget(LocalChannel& channel) {
   MutexLock lock(mutex_);
   channels_.erase(&channel);
+  closed_direct_.brief += channel.direct.brief;
+  closed_direct_.held += channel.direct.held;
+  closed_direct_.bytes_read += channel.direct.bytes_read;
+  closed_direct_.bytes_written += channel.direct.bytes_written;
   lanes_.reset(channel.lane());
 }
 
 slipway_status LocalInstance::StatsJson(std::string& out) {
-  const auto field = [&](const char* name, const std::atomic<uint64_t>& value) {
-    out += std::string(out.empty() ? "{" : ",") + "\"" + name + "\":" + std::to_string(value.load());
+  const auto field = [&](const char* name, uint64_t value) {
+    out += std::string(out.empty() ? "{" : ",") + "\"" + name + "\":" + std::to_string(value);
   };
-  field("slices", counters.slices);
-  field("inline_slices", counters.inline_slices);
-  field("device_slices", counters.device_slices);
+  uint64_t brief = 0, held = 0, read = 0, written = 0;
+  {
+    MutexLock lock(mutex_);
+    const auto add = [&](const LocalChannel::Direct& d) {
+      brief += d.brief.load();
+      held += d.held.load();
+      read += d.bytes_read.load();
+      written += d.bytes_written.load();
+    };
+    add(closed_direct_);
+    for (const LocalChannel* channel : channels_) add(channel->direct);
+  }
+  field("slices", counters.slices + brief + held);
+  field("inline_slices", counters.inline_slices + brief);
+  field("device_slices", counters.device_slices + held);
   field("pieces", counters.pieces);
-  field("bytes_read", counters.bytes_read);
-  field("bytes_written", counters.bytes_written);
+  field("bytes_read", counters.bytes_read + read);
+  field("bytes_written", counters.bytes_written + written);
   field("canceled", counters.canceled);
   field("failed", counters.failed);
   out += ",\"peer_processes\":" + std::to_string(exchange == nullptr ? 0 : exchange->visitors());

@@ -144,6 +144,7 @@ class LocalInstance final : public sdk::Instance {
   Mutex mutex_;
   std::bitset<kChannelLanes> lanes_ SLIPWAY_GUARDED_BY(mutex_);  // that channels have
   std::set<LocalChannel*> channels_ SLIPWAY_GUARDED_BY(mutex_);
+  LocalChannel::Direct closed_direct_ SLIPWAY_GUARDED_BY(mutex_);  // of channels that are gone
 };
 
 }  // namespace slipway::local_memcpy

@@ -7,8 +7,10 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,8 @@ namespace slipway {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kPageBytes = 4096;
 
 struct Settings {
   uint64_t bytes = 64;    // of a request
@@ -35,7 +39,16 @@ Result<Cost> Measure(const Settings& settings) {
   auto engine = Engine::FromJson(R"({"transports": [{"name": "local-memcpy"}]})");
   if (!engine.ok()) return engine.status();
   const uint64_t bytes = settings.bytes * settings.batch;
-  std::vector<std::byte> from(bytes), to(bytes);
+  // Both begin at a page, as buffers for transfers mostly do: how two buffers lie to each other is felt by memcpy.
+  const auto memory = [](uint64_t length) {
+    const uint64_t whole = (length + kPageBytes - 1) / kPageBytes * kPageBytes;
+    return std::unique_ptr<std::byte, decltype(&std::free)>(
+        static_cast<std::byte*>(std::aligned_alloc(kPageBytes, whole)), &std::free);
+  };
+  const auto from_memory = memory(bytes), to_memory = memory(bytes);
+  if (from_memory == nullptr || to_memory == nullptr) return Status(SLIPWAY_E_NOMEM, "no memory for the buffers");
+  const std::span<std::byte> from(from_memory.get(), bytes), to(to_memory.get(), bytes);
+  std::memset(to.data(), 0, bytes);
   for (uint64_t i = 0; i < bytes; ++i) from[i] = static_cast<std::byte>(i * 2654435761u >> 13);
   const std::array spans = {slipway_span{to.data(), to.size()}};
   SLIPWAY_RETURN_IF_ERROR(engine->Publish("to", spans));
