@@ -26,7 +26,7 @@ constexpr uintptr_t kFirst = uintptr_t{1} << 40;  // nothing is there, and nothi
 
 // A ledger with `count` registrations, no two of which touch.
 struct Filled {
-  explicit Filled(int64_t count) : budget(0, 0), ledger(registrar, {}, budget, counters) {
+  explicit Filled(int64_t count) : budget(0, counters), ledger(registrar, {}, budget, counters) {
     for (int64_t i = 0; i < count; ++i)
       all.push_back(
           *ledger.Register(reinterpret_cast<void*>(At(i)), kBytes, SLIPWAY_ACCESS_LOCAL_READ, SLIPWAY_MEM_HOST));
@@ -35,8 +35,8 @@ struct Filled {
   static uintptr_t At(int64_t i) { return kFirst + static_cast<uintptr_t>(i) * kStride; }
 
   NoCostRegistrar registrar;
-  PinBudget budget;
   Counters counters;
+  PinBudget budget;
   Ledger ledger;
   std::vector<std::vector<Registration*>> all;
 };
