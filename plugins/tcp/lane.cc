@@ -208,6 +208,7 @@ void Lane::ReceiveAll() {
     const Received r = Receive(socket_.fd(), *rx_, *this, kReceiveBudget);
     instance_->stats().Add(Counter::receive_calls, rx_->calls - calls);
     if (rx_->received != before) progress_ns_.store(loop_->now_ns(), std::memory_order_relaxed);
+    loop_->OnAnswers();
     instance_->Wake(&wakes_);
     if (r == Received::kBudget) continue;
     if (r == Received::kDrained) break;

@@ -1,5 +1,6 @@
 #include "plugins/tcp/progress.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@ namespace slipway::tcp {
 namespace {
 
 constexpr int kEventsMax = 64;
+constexpr uint64_t kLooksPerYield = 16;
 
 }  // namespace
 
@@ -156,13 +158,18 @@ void IoLoop::RunQueued() {
 
 void IoLoop::Main() {
   epoll_event events[kEventsMax];
-  uint64_t next_tick_ns = 0, last_event_ns = 0;
+  uint64_t next_tick_ns = 0, looked = 0;
   while (!stop_.load()) {
-    const bool busy = busy_ns_ != 0 && now_ns_ - last_event_ns < busy_ns_;
-    const int wait_ms = busy ? 0 : members_.empty() ? -1 : static_cast<int>(tick_ms_);
+    const bool looks = patience_.Looks(now_ns_);
+    const int wait_ms = looks ? 0 : members_.empty() ? -1 : static_cast<int>(tick_ms_);
     const int n = epoll_wait(epoll_fd_, events, kEventsMax, wait_ms);
     now_ns_ = host_.NowNs();
-    if (n > 0) last_event_ns = now_ns_;
+    if (n > 0) {
+      patience_.OnEvent(now_ns_);
+    } else if (looks) {
+      // Somebody else may have more to do; asked now and then, since asking takes as long as looking.
+      if (++looked % kLooksPerYield == 0) sched_yield();
+    }
     bool woken = false;
     for (int i = 0; i < n; ++i) {
       auto* p = static_cast<Pollable*>(events[i].data.ptr);
@@ -179,7 +186,7 @@ void IoLoop::Main() {
       wake_pending_.store(false);
       RunQueued();
     }
-    if ((n == 0 && !busy) || now_ns_ >= next_tick_ns) {
+    if ((n == 0 && !looks) || now_ns_ >= next_tick_ns) {
       const std::vector<Pollable*> members = members_;
       for (Pollable* p : members) {
         if (std::find(graveyard_.begin(), graveyard_.end(), p) == graveyard_.end()) p->OnTick(now_ns_);

@@ -28,12 +28,33 @@ class Pollable {
   bool dead_ = false;  // told to the loop by Discard
 };
 
+// Whether to go on looking for events before sleeping. It pays where the last ones came at short intervals, each with
+// little to do: to be woken takes longer than they do.
+class Patience {
+ public:
+  // 0: never.
+  explicit Patience(uint64_t limit_ns) : limit_ns_(limit_ns) {}
+  bool Looks(uint64_t now_ns) const { return run_ >= kRun && now_ns - last_ns_ < limit_ns_; }
+  void OnEvent(uint64_t now_ns) {
+    run_ = now_ns - last_ns_ < limit_ns_ ? run_ + 1 : 0;
+    last_ns_ = now_ns;
+  }
+  void OnMuchToDo() { run_ = 0; }
+
+ private:
+  static constexpr uint32_t kRun = 4;
+
+  const uint64_t limit_ns_;
+  uint64_t last_ns_ = 0;
+  uint32_t run_ = 0;  // events in a row that came within the limit
+};
+
 class IoLoop {
  public:
-  // `tick_ms`: how often OnTick is called while there is anything in the loop. `busy_poll_us`: how long the thread goes
-  // on looking after the last event before it sleeps.
+  // `tick_ms`: how often OnTick is called while there is anything in the loop. `busy_poll_us`: how long the thread at
+  // most goes on looking after the last event before it sleeps.
   IoLoop(sdk::Host host, uint32_t tick_ms, uint32_t busy_poll_us)
-      : host_(host), tick_ms_(tick_ms), busy_ns_(uint64_t{busy_poll_us} * 1000) {}
+      : host_(host), tick_ms_(tick_ms), patience_(uint64_t{busy_poll_us} * 1000) {}
   ~IoLoop() { Stop(); }
   IoLoop(const IoLoop&) = delete;
   IoLoop& operator=(const IoLoop&) = delete;
@@ -66,6 +87,12 @@ class IoLoop {
   // Leaves, and is deleted once no event of the current round can name it.
   void Discard(Pollable* p);
 
+  // Bytes were moved; many of them take long enough that it does not matter how soon the next event is seen.
+  void OnMoved(uint64_t bytes) {
+    if (bytes > kFewBytes) patience_.OnMuchToDo();
+  }
+  // As initiator: who waits for short answers receives them, or looks for them as well.
+  void OnAnswers() { patience_.OnMuchToDo(); }
   uint64_t now_ns() const { return now_ns_; }  // as of the current round
   const sdk::Host& host() const { return host_; }
 
@@ -75,13 +102,14 @@ class IoLoop {
     bool done = false;
   };
 
+  static constexpr uint64_t kFewBytes = 64 << 10;
+
   void Main();
   void RunQueued();
   void Wake();
 
   const sdk::Host host_;
   const uint32_t tick_ms_;
-  const uint64_t busy_ns_;
   int epoll_fd_ = -1;
   int wake_fd_ = -1;
   std::thread thread_;
@@ -99,6 +127,7 @@ class IoLoop {
   std::vector<Pollable*> members_;    // that tick
   std::vector<Pollable*> owned_;      // of those, the loop's to delete
   std::vector<Pollable*> graveyard_;  // to be deleted at the end of the round
+  Patience patience_;
   uint64_t now_ns_ = 0;
 };
 

@@ -124,6 +124,7 @@ void Session::ReceiveAll() {
     const Received r = Receive(socket_.fd(), rx_, *this, kReceiveBudget);
     instance_->stats().Add(Counter::receive_calls, rx_.calls - calls);
     if (rx_.received != before) received_ns_ = loop_->now_ns();
+    loop_->OnMoved(rx_.received - before);
     switch (r) {
       case Received::kBudget:
         // Answers leave before more is read, so that they do not wait for the end of a long stream.

@@ -113,6 +113,7 @@ Session::SendResult Session::SpliceBody() {
 }
 
 void Session::Advance(uint64_t sent) {
+  loop_->OnMoved(sent);
   sent_ns_ = loop_->now_ns();
   while (first_ != last_) {
     Answer& a = At(first_);
