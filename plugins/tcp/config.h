@@ -33,7 +33,7 @@ struct Config {
   bool nodelay = true;
   uint32_t busy_poll_us = 50;
   uint64_t inline_send_bytes = uint64_t{64} << 10;
-  uint64_t splice_bytes = uint64_t{64} << 10;  // 0: never
+  uint64_t splice_bytes = uint64_t{256} << 10;  // 0: never
 };
 
 // JSON Schema, draft 7. Its defaults are those of Config, by a test.

@@ -84,7 +84,7 @@ const char kConfigSchema[] = R"json({
     },
     "splice_bytes": {
       "description": "Bodies from this length on are sent without a copy to a peer on this host that runs as the same user: their pages are lent to it. 0: never.",
-      "type": "integer", "minimum": 0, "maximum": 1073741824, "default": 65536
+      "type": "integer", "minimum": 0, "maximum": 1073741824, "default": 262144
     }
   }
 })json";

@@ -94,7 +94,7 @@ Received ReceiveOnce(int fd, ReceiveState& s, Handler& h, bool* short_read) {
   for (int i = 0; i < parts; ++i) asked += iov[i].iov_len;
   ssize_t n;
   do {
-    n = readv(fd, iov, parts);
+    n = parts == 1 ? recv(fd, iov[0].iov_base, iov[0].iov_len, 0) : readv(fd, iov, parts);  // the former is cheaper
     ++s.calls;
   } while (n < 0 && errno == EINTR);
   const int error = errno;
