@@ -1,6 +1,11 @@
 #include "plugins/tcp/channel.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <bit>
+#include <cerrno>
 #include <thread>
 
 #include "plugins/tcp/transport.h"
@@ -14,6 +19,20 @@ TcpChannel::~TcpChannel() {
   // The last completion may have been polled before the thread that queued it called the core.
   while (waking_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   owner_->ForgetChannel(index_);
+  if (event_fd_ >= 0) close(event_fd_);
+  if (bell_fd_ >= 0) close(bell_fd_);
+}
+
+int TcpChannel::OpenEventFd() {
+  event_fd_ = epoll_create1(EPOLL_CLOEXEC);
+  bell_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event_fd_ < 0 || bell_fd_ < 0) return errno;
+  for (const int fd : {bell_fd_, owner_->direct().fd()}) {
+    epoll_event ev{};
+    ev.events = EPOLLIN;
+    if (epoll_ctl(event_fd_, EPOLL_CTL_ADD, fd, &ev) != 0) return errno;
+  }
+  return 0;
 }
 
 void TcpChannel::Push(uint64_t token, slipway_status status, uint64_t bytes, int32_t native, WakeSet* wakes) {
@@ -25,12 +44,31 @@ void TcpChannel::Push(uint64_t token, slipway_status status, uint64_t bytes, int
   if (wakes->Add(index_)) waking_.fetch_add(1, std::memory_order_relaxed);
 }
 
+void TcpChannel::Ring() {
+  if (rung_.exchange(true)) return;
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(bell_fd_, &one, sizeof(one));
+}
+
 void TcpChannel::WakeCore() {
-  owner_->host().Wake(cookie_);
+  if (event_fd_ >= 0) {
+    Ring();
+  } else {
+    owner_->host().Wake(cookie_);
+  }
   waking_.fetch_sub(1, std::memory_order_release);
 }
 
+void TcpChannel::NeedNotWake() { waking_.fetch_sub(1, std::memory_order_release); }
+
 slipway_status TcpChannel::Poll(sdk::Completions& out) {
+  if (event_fd_ >= 0) {
+    // Before the completions are looked at: what comes later rings again. Who rings may not have written yet; then the
+    // bell stays rung for the next time.
+    uint64_t count;
+    if (rung_.load(std::memory_order_acquire) && read(bell_fd_, &count, sizeof(count)) > 0) rung_.store(false);
+    owner_->direct().Poll(this);
+  }
   if (ready_.load(std::memory_order_acquire) == 0) return SLIPWAY_OK;
   MutexLock lock(mutex_);
   uint32_t n = ready_.load(std::memory_order_relaxed);
@@ -40,6 +78,8 @@ slipway_status TcpChannel::Poll(sdk::Completions& out) {
     --n;
   }
   ready_.store(n, std::memory_order_release);
+  lock.Unlock();
+  if (n > 0 && event_fd_ >= 0) Ring();
   return SLIPWAY_OK;
 }
 

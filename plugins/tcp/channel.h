@@ -34,10 +34,13 @@ class TcpChannel : public sdk::Channel {
   // `index`: below kChannelsMax, the instance's to give and take back. Throws bad_alloc.
   TcpChannel(TcpInstance* owner, uint32_t index, void* cookie, uint32_t inflight_max);
   ~TcpChannel() override;
+  // Before anything else, where the instance has CAP_EVENT_FD. 0, or errno.
+  int OpenEventFd();
 
   slipway_status Submit(const sdk::Slices& slices, uint32_t& accepted, sdk::Error& err) override;
   slipway_status Poll(sdk::Completions& out) override;
   slipway_status Cancel(uint64_t token) override;
+  int EventFd() override { return event_fd_; }
 
   // [any] Queues a completion; never blocks, never allocates. Since the core bounds what it has in flight, there is
   // room. Where the core may be asleep it adds the channel to `wakes`: WakeCore() must then be called once, soon, with
@@ -45,10 +48,13 @@ class TcpChannel : public sdk::Channel {
   void Push(uint64_t token, slipway_status status, uint64_t bytes, int32_t native, WakeSet* wakes)
       SLIPWAY_EXCLUDES(mutex_);
   void WakeCore();
+  // Instead of WakeCore, by the thread that is about to poll.
+  void NeedNotWake();
 
   uint32_t index() const { return index_; }
 
  private:
+  void Ring();
   struct Entry {
     uint64_t token, bytes;
     slipway_status status;
@@ -60,7 +66,10 @@ class TcpChannel : public sdk::Channel {
   const uint32_t index_;
   void* const cookie_;
   const uint32_t mask_;
+  int event_fd_ = -1;  // an epoll set of bell_fd_ and the direct lanes; -1: the core is woken by a call
+  int bell_fd_ = -1;
 
+  std::atomic<bool> rung_{false};    // bell_fd_ is readable, or about to be
   std::atomic<uint32_t> waking_{0};  // in a WakeSet, and WakeCore() has not returned
   std::atomic<uint32_t> ready_{0};   // completions queued; written under the mutex
 

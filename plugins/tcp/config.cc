@@ -131,6 +131,7 @@ slipway_status ParseConfig(std::string_view json, Config* out, sdk::Error& err) 
   r.Integer("socket_buffer_bytes", 0, uint64_t{1} << 30, &c.socket_buffer_bytes);
   r.Boolean("nodelay", &c.nodelay);
   r.Integer("busy_poll_us", 0, 1000000, &c.busy_poll_us);
+  r.Boolean("poll_receives", &c.poll_receives);
   r.Integer("inline_send_bytes", 0, uint64_t{64} << 20, &c.inline_send_bytes);
   r.Integer("splice_bytes", 0, uint64_t{1} << 30, &c.splice_bytes);
   r.NothingElse();

@@ -32,6 +32,7 @@ struct Config {
   uint64_t socket_buffer_bytes = 0;  // 0: 4 MiB near by, the kernel's elsewhere
   bool nodelay = true;
   uint32_t busy_poll_us = 50;
+  bool poll_receives = true;
   uint64_t inline_send_bytes = uint64_t{64} << 10;
   uint64_t splice_bytes = uint64_t{256} << 10;  // 0: never
 };

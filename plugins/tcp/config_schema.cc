@@ -78,6 +78,10 @@ const char kConfigSchema[] = R"json({
       "description": "How long an io thread looks for more before it sleeps, while short requests have lately come at shorter intervals than that: they are answered sooner, and a core is busy meanwhile. 0: it never does.",
       "type": "integer", "minimum": 0, "maximum": 1000000, "default": 50
     },
+    "poll_receives": {
+      "description": "Answers to short requests are received by whoever polls for them, instead of by an io thread that then wakes the poller.",
+      "type": "boolean", "default": true
+    },
     "inline_send_bytes": {
       "description": "How much one submit sends from the caller's own thread before it leaves the rest to an io thread.",
       "type": "integer", "minimum": 0, "maximum": 67108864, "default": 65536

@@ -14,6 +14,7 @@ namespace slipway::tcp {
 namespace {
 
 constexpr uint64_t kReceiveBudget = 1 << 20;
+constexpr uint64_t kDirectBudget = 128 << 10;  // the core may hold a lock while it polls
 constexpr int kReceiveRounds = 16;
 constexpr uint64_t kSendBudget = 16 << 20;
 
@@ -138,6 +139,10 @@ bool Lane::OnHelloAck(const Frame& frame) {
 // ---- events --------------------------------------------------------------------------------------------------------
 
 void Lane::OnEvents(uint32_t events) {
+  if (direct_ && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) {
+    TakeBack();
+    if (state_ == State::kEnded) return;
+  }
   if (state_ == State::kConnecting) {
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
     int error = 0;
@@ -154,6 +159,7 @@ void Lane::OnEvents(uint32_t events) {
 void Lane::OnScheduled() {
   if (peer_->failed()) return End(peer_->status());
   if (state_ == State::kIdle) return Connect(peer_->first_address());
+  if (direct_ && take_back_.load()) TakeBack();
   if (receive_more_) ReceiveAll();
   if (state_ == State::kReady) Send(kSendBudget, true);
 }
@@ -168,17 +174,23 @@ void Lane::OnTick(uint64_t now_ns) {
     return;
   }
   if (state_ != State::kReady) return;
+  if (direct_ && take_back_.load()) TakeBack();
   const uint64_t limit_ns = uint64_t{instance_->config().peer_timeout_ms} * 1'000'000;
   const uint64_t since = progress_ns_.load(std::memory_order_relaxed);
   const uint64_t silent_ns = now_ns > since ? now_ns - since : 0;
-  bool ping = false, late_cancel = false, work = false;
+  bool ping = false, late_cancel = false, work = false, idle = false;
   {
     MutexLock lock(mutex_);
+    // Nobody polls for what is not outstanding, so what comes on an idle connection is for the loop.
+    idle = std::exchange(idle_, true) && head_ == tail_;
+    if (idle) short_run_ = 0;
     work = head_ != tail_;
-    ping = work && silent_ns > limit_ns / 4 && !ping_out_ && !ping_wanted_;
+    ping = work && !direct_ && silent_ns > limit_ns / 4 && !ping_out_ && !ping_wanted_;
     ping_wanted_ = ping_wanted_ || ping;
     late_cancel = CancelOverdue(now_ns);
   }
+  // Perhaps nobody polls, or this process was stopped: what has come is looked at before the peer is judged by it.
+  if (work && direct_ && silent_ns > limit_ns / 4) return TakeBack();
   // Earlier than the limit by what the ticks are apart and some more, so that completions are within it.
   if (work && silent_ns > limit_ns / 4 * 3) {
     instance_->stats().Add(Counter::peers_timed_out);
@@ -189,6 +201,7 @@ void Lane::OnTick(uint64_t now_ns) {
     peer_->Fail(SLIPWAY_E_PEER, "a canceled write did not end within peer_timeout_ms", 0);
     return End(peer_->status());
   }
+  if (idle && direct_) TakeBack();
   if (ping) instance_->stats().Add(Counter::pings_sent);
   // Also without a ping: a send may have failed for want of memory, of which no event tells that it is over.
   if (work) Send(kSendBudget, true);
@@ -212,23 +225,77 @@ void Lane::ReceiveAll() {
     instance_->Wake(&wakes_);
     if (r == Received::kBudget) continue;
     if (r == Received::kDrained) break;
-    std::string why;
-    slipway_status status = SLIPWAY_E_PEER;
-    if (r == Received::kProtocol) {
-      const DecodeError error = rx_->reader.error();
-      if (error != DecodeError::kNone) Refuse(SLIPWAY_E_PROTOCOL, DecodeErrorName(error));
-      why = refused_;
-      status = refused_status_;
-      if (status == SLIPWAY_E_PROTOCOL) instance_->stats().Add(Counter::protocol_errors);
-    } else {
-      why = r == Received::kClosed ? "the peer closed the connection" : ErrnoText(rx_->error);
-    }
-    if (state_ == State::kHello) return AttemptFailed(why, r == Received::kFailed ? rx_->error : 0, status);
-    peer_->Fail(status, why, r == Received::kFailed ? rx_->error : 0);
-    return End(peer_->status());
+    return OnConnectionLost(r);
   }
   // Answers make room in the window.
   if (state_ == State::kReady) Send(kSendBudget, true);
+  if (state_ == State::kReady && !rx_->ending && NothingLarge()) LeaveToPollers();
+}
+
+void Lane::OnConnectionLost(Received r) {
+  std::string why;
+  slipway_status status = SLIPWAY_E_PEER;
+  if (r == Received::kProtocol) {
+    const DecodeError error = rx_->reader.error();
+    if (error != DecodeError::kNone) Refuse(SLIPWAY_E_PROTOCOL, DecodeErrorName(error));
+    why = refused_;
+    status = refused_status_;
+    if (status == SLIPWAY_E_PROTOCOL) instance_->stats().Add(Counter::protocol_errors);
+  } else {
+    why = r == Received::kClosed ? "the peer closed the connection" : ErrnoText(rx_->error);
+  }
+  if (state_ == State::kHello) return AttemptFailed(why, r == Received::kFailed ? rx_->error : 0, status);
+  peer_->Fail(status, why, r == Received::kFailed ? rx_->error : 0);
+  return End(peer_->status());
+}
+
+bool Lane::NothingLarge() {
+  MutexLock lock(mutex_);
+  return large_ == 0 && short_run_ >= kShortRun;
+}
+
+void Lane::LeaveToPollers() {
+  if (direct_ || !instance_->config().poll_receives) return;
+  take_back_.store(false);
+  // Looked at after that: a large request or a cancel that came meanwhile is seen here, or has the loop take the lane
+  // back.
+  if (!NothingLarge()) return;
+  if (loop_->Rewatch(socket_.fd(), this, EPOLLOUT | EPOLLRDHUP) != 0) return;
+  direct_ = instance_->direct().Add(this, socket_.fd());
+  if (!direct_) loop_->Rewatch(socket_.fd(), this, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+void Lane::TakeBack() {
+  direct_ = false;
+  instance_->direct().Remove(this, socket_.fd());
+  {
+    MutexLock lock(mutex_);
+    short_run_ = 0;
+  }
+  if (outcome_ != Received::kDrained) return OnConnectionLost(outcome_);
+  // What has come already is an event of the new watch.
+  if (const int error = loop_->Rewatch(socket_.fd(), this, EPOLLIN | EPOLLOUT | EPOLLRDHUP); error != 0) {
+    peer_->Fail(SLIPWAY_E_PEER, "the system does not watch the connection: " + ErrnoText(error), error);
+    End(peer_->status());
+  }
+}
+
+bool Lane::ReceiveDirect(const TcpChannel* poller) {
+  if (outcome_ != Received::kDrained) return true;
+  const uint64_t before = rx_->received, calls = rx_->calls;
+  const Received r = Receive(socket_.fd(), *rx_, *this, kDirectBudget);
+  const bool lost = r != Received::kDrained && r != Received::kBudget;
+  if (rx_->received != before) {
+    instance_->stats().Add(Counter::receive_calls, rx_->calls - calls);
+    progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
+    instance_->Wake(&wakes_, poller);
+    if (!lost) SendInline(instance_->config().inline_send_bytes);
+  }
+  if (!lost) return true;
+  outcome_ = r;
+  take_back_.store(true);
+  loop_->Schedule(this);
+  return false;
 }
 
 bool Lane::Refuse(slipway_status status, const std::string& why) {
@@ -319,6 +386,7 @@ bool Lane::BodyEnd(uint64_t n) {
 void Lane::End(slipway_status status) {
   if (state_ == State::kEnded) return;
   state_ = State::kEnded;
+  if (std::exchange(direct_, false)) instance_->direct().Remove(this, socket_.fd());
   ready_.store(false, std::memory_order_release);
   bool outstanding = false;
   {

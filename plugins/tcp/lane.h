@@ -1,7 +1,8 @@
 // One connection to a peer, as initiator: a bounded queue of requests, sent in order and answered in order.
 //
-// Three parties touch it. Submitters put requests into the queue and send while the socket takes them; whoever holds
-// the right to send (`sending_`) sends for everybody. The lane's io thread receives, connects, and ends the lane.
+// Four parties touch it. Submitters put requests into the queue and send while the socket takes them; whoever holds
+// the right to send (`sending_`) sends for everybody. The lane's io thread connects, receives, and ends the lane.
+// Pollers receive instead of it while only short answers are due and it has left the lane to them (direct.h).
 // Cancellers mark requests. The queue's lock is held for bookkeeping only, never across a system call.
 #ifndef SLIPWAY_PLUGINS_TCP_LANE_H_
 #define SLIPWAY_PLUGINS_TCP_LANE_H_
@@ -52,6 +53,8 @@ class Lane : public Pollable {
   // [any] Sends what is queued, at most about `budget` bytes of it on this thread. Bodies to be spliced are left to the
   // loop.
   void Send(uint64_t budget, bool on_loop = false) SLIPWAY_EXCLUDES(mutex_);
+  // [any] The same for a submitter or poller, unless so much is under way that the loop does it better.
+  void SendInline(uint64_t budget) SLIPWAY_EXCLUDES(mutex_);
   // [any] True: a request of this channel with this token was here and not completed.
   bool Cancel(const TcpChannel* channel, uint64_t token, WakeSet* wakes) SLIPWAY_EXCLUDES(mutex_);
 
@@ -63,18 +66,25 @@ class Lane : public Pollable {
   IoLoop* loop() const { return loop_; }
   uint32_t index() const { return index_; }
   bool ready() const { return ready_.load(std::memory_order_acquire); }
+  int socket_fd() const { return socket_.fd(); }
   uint64_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
 
   void OnEvents(uint32_t events) override;
   void OnScheduled() override;
   void OnTick(uint64_t now_ns) override;
 
-  // For Receive(): on the loop's thread.
+  // [any, by DirectLanes alone] Receives what has come, a little at a time. False: the connection is at its end, or a
+  // frame was not acceptable; the loop, which was told, sees to it.
+  bool ReceiveDirect(const TcpChannel* poller) SLIPWAY_EXCLUDES(mutex_);
+
+  // For Receive(): by whoever receives.
   bool OnFrame(const Frame& frame) SLIPWAY_EXCLUDES(mutex_);
   uint8_t* BodyBegin() SLIPWAY_EXCLUDES(mutex_);
   bool BodyEnd(uint64_t n) SLIPWAY_EXCLUDES(mutex_);
 
  private:
+  static constexpr uint64_t kShortRun = 4;
+
   enum class State { kIdle, kConnecting, kHello, kReady, kEnded };
   enum class SendResult { kMore, kNothing, kWouldBlock, kBudget };
   struct Batch;
@@ -85,8 +95,12 @@ class Lane : public Pollable {
   void OnConnected();
   bool OnHelloAck(const Frame& frame);
 
-  // Receiving, on the loop's thread.
+  // Receiving: by the loop, or in ReceiveDirect.
   void ReceiveAll();
+  void OnConnectionLost(Received r);
+  void LeaveToPollers() SLIPWAY_EXCLUDES(mutex_);
+  void TakeBack();
+  bool NothingLarge() SLIPWAY_EXCLUDES(mutex_);
   bool OnAnswer(const Frame& frame) SLIPWAY_EXCLUDES(mutex_);
   bool OnPong(const Frame& frame) SLIPWAY_EXCLUDES(mutex_);
   bool Refuse(slipway_status status, const std::string& why);
@@ -107,6 +121,7 @@ class Lane : public Pollable {
   void SkipCanceled(WakeSet* wakes) SLIPWAY_REQUIRES(mutex_);
   bool CancelOverdue(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   uint64_t handed_out() const SLIPWAY_REQUIRES(mutex_);
+  bool LeftToLoop() SLIPWAY_EXCLUDES(mutex_);
 
   // Constant after construction.
   TcpPeer* const peer_;
@@ -132,10 +147,12 @@ class Lane : public Pollable {
   std::string last_error_;
   slipway_status last_status_ = SLIPWAY_E_PEER;
   int last_errno_ = 0;
-  uint64_t body_done_ = 0;     // bytes in place of the read whose body is arriving
-  bool body_lent_ = false;     // the peer lends them
-  bool receive_more_ = false;  // the budget ended before the socket was drained
-  std::string refused_;        // why a frame was not acceptable
+  bool direct_ = false;  // left to pollers, who then receive instead of the loop: rx_ and all below are theirs
+  Received outcome_ = Received::kDrained;  // what a poller met that it left to the loop
+  uint64_t body_done_ = 0;                 // bytes in place of the read whose body is arriving
+  bool body_lent_ = false;                 // the peer lends them
+  bool receive_more_ = false;              // the budget ended before the socket was drained
+  std::string refused_;                    // why a frame was not acceptable
   slipway_status refused_status_ = SLIPWAY_E_PROTOCOL;
   WakeSet wakes_;
 
@@ -151,6 +168,10 @@ class Lane : public Pollable {
   uint64_t tail_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t window_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // requests on the wire; 0 until the peer greeted
   bool ended_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  uint64_t large_ SLIPWAY_GUARDED_BY(mutex_) = 0;               // requests that are outstanding
+  uint64_t short_run_ SLIPWAY_GUARDED_BY(mutex_) = kShortRun;   // requests since the last large one, or since idle
+  bool idle_ SLIPWAY_GUARDED_BY(mutex_) = false;                // nothing was enqueued since the last tick
+  std::atomic<bool> take_back_{false};                          // the loop is to receive again
   bool body_busy_ SLIPWAY_GUARDED_BY(mutex_) = false;           // bytes may be going to the local memory of received_
   uint64_t cancel_deadline_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // 0: none
   bool ping_wanted_ SLIPWAY_GUARDED_BY(mutex_) = false;

@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kFramesPerCall = 32;
 // More in one call would hold the lane's other senders up for longer than a system call is worth.
 constexpr uint64_t kBytesPerCall = 1 << 20;
+constexpr uint64_t kLarge = 32 << 10;  // of a request
 
 }  // namespace
 
@@ -38,14 +39,32 @@ struct Lane::Batch {
 };
 
 bool Lane::Enqueue(const Request& request, bool* ended) {
+  // Many bytes are the loop's: it moves them while the submitter and the poller do something else, as many to a system
+  // call as there are. One request alone gains nothing by waiting for it, and is sent by its submitter.
+  const bool large = request.length >= kLarge;
+  if (large && !take_back_.exchange(true)) loop_->Schedule(this);
   MutexLock lock(mutex_);
   *ended = ended_;
   if (ended_ || tail_ - head_ > mask_) return false;
   if (head_ == tail_) progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
+  idle_ = false;
+  if (large) {
+    ++large_;
+    short_run_ = 0;
+  } else {
+    ++short_run_;
+  }
   At(tail_++) = request;
   queued_bytes_.fetch_add(request.length, std::memory_order_relaxed);
   return true;
 }
+
+bool Lane::LeftToLoop() {
+  MutexLock lock(mutex_);
+  return large_ > 1 && tail_ != sent_;
+}
+
+void Lane::SendInline(uint64_t budget) { LeftToLoop() ? loop_->Schedule(this) : Send(budget); }
 
 void Lane::Send(uint64_t budget, bool on_loop) {
   wanted_.store(true);
@@ -239,6 +258,9 @@ bool Lane::Cancel(const TcpChannel* channel, uint64_t token, WakeSet* wakes) {
     Request& r = At(i);
     if (r.channel != channel || r.token != token || r.completed) continue;
     r.canceled = true;
+    // Its answer may come when nobody has a reason to poll any more.
+    short_run_ = 0;
+    if (!take_back_.exchange(true)) loop_->Schedule(this);
     const bool sent = i < handed_out();
     const bool arriving = i == received_ && body_busy_;
     if (!sent || (!r.write && !arriving && !r.answered)) {
@@ -284,6 +306,7 @@ bool Lane::CancelOverdue(uint64_t now_ns) {
 void Lane::PopAnswered(WakeSet* wakes) {
   while (head_ < received_ && head_ < sent_) {
     Request& r = At(head_++);
+    if (r.length >= kLarge) --large_;
     if (!r.completed) Complete(&r, r.status, wakes);
     queued_bytes_.fetch_sub(r.length, std::memory_order_relaxed);
   }

@@ -118,6 +118,13 @@ int IoLoop::Watch(int fd, Pollable* p, uint32_t epoll_events) {
   return epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : errno;
 }
 
+int IoLoop::Rewatch(int fd, Pollable* p, uint32_t epoll_events) {
+  epoll_event ev{};
+  ev.events = epoll_events | EPOLLET;
+  ev.data.ptr = p;
+  return epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &ev) == 0 ? 0 : errno;
+}
+
 void IoLoop::Unwatch(int fd) { epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr); }
 
 void IoLoop::Discard(Pollable* p) {

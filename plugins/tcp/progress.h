@@ -80,6 +80,8 @@ class IoLoop {
   void Leave(Pollable* p);
   // 0, or errno. Edge-triggered: the caller reads and writes until it would block, or Schedules itself.
   int Watch(int fd, Pollable* p, uint32_t epoll_events);
+  // Other events from now on; those that are due already come again. 0, or errno.
+  int Rewatch(int fd, Pollable* p, uint32_t epoll_events);
   // Before the descriptor is closed: a forked child's copy would keep it in the set.
   void Unwatch(int fd);
   // Enters, and is the loop's to delete: after Discard, or when it stops.

@@ -29,6 +29,7 @@ void FillAttrs(const Config& config, slipway_attrs* a) {
   a->max_inflight_per_channel = config.max_inflight;
   a->max_submit_batch = kSubmitBatchMax;
   a->pins_per_reg = 0;
+  if (!config.poll_receives) a->caps &= ~SLIPWAY_CAP_EVENT_FD;
   a->peer_timeout_ms = config.peer_timeout_ms;
   a->address_bytes_max = kAddressBlobBytesMax;
   a->mr_blob_bytes_max = kRegistrationBlobBytes;
@@ -84,6 +85,9 @@ slipway_status TcpInstance::Start(sdk::Error& err) {
     }
   }
   if (const slipway_status s = ResolveAdvertised(bound, err); s != SLIPWAY_OK) return s;
+  if (const int error = direct_.Open(); error != 0) {
+    return err.FailRetryable(SLIPWAY_E_IO, "cannot make an epoll set: " + ErrnoText(error), {}, error);
+  }
   loops_running_.store(true);
   for (uint32_t i = 0; i < config_.io_threads; ++i) {
     loops_.push_back(std::make_unique<IoLoop>(host(), TickMs(config_), config_.busy_poll_us));
@@ -240,6 +244,10 @@ slipway_status TcpInstance::OpenChannel(void* cookie, std::unique_ptr<sdk::Chann
   for (uint32_t i = 0; i < kChannelsMax; ++i) {
     if (channels_[i].load() != nullptr) continue;
     auto channel = std::make_unique<TcpChannel>(this, i, cookie, config_.max_inflight);
+    const int error = config_.poll_receives ? channel->OpenEventFd() : 0;
+    if (error != 0) {
+      return err.FailRetryable(SLIPWAY_E_NOMEM, "no descriptors for a channel: " + ErrnoText(error), {}, error);
+    }
     channels_[i].store(channel.get());
     out = std::move(channel);
     return SLIPWAY_OK;
@@ -260,9 +268,10 @@ slipway_status TcpInstance::StatsJson(std::string& out) {
 
 IoLoop* TcpInstance::NextLoop() { return loops_[next_loop_.fetch_add(1) % loops_.size()].get(); }
 
-void TcpInstance::Wake(WakeSet* wakes) {
+void TcpInstance::Wake(WakeSet* wakes, const TcpChannel* poller) {
   for (uint64_t bits = wakes->Take(); bits != 0; bits &= bits - 1) {
-    channels_[static_cast<size_t>(std::countr_zero(bits))].load()->WakeCore();
+    TcpChannel* const channel = channels_[static_cast<size_t>(std::countr_zero(bits))].load();
+    channel == poller ? channel->NeedNotWake() : channel->WakeCore();
   }
 }
 
@@ -353,7 +362,7 @@ slipway_status TcpChannel::Submit(const sdk::Slices& slices, uint32_t& accepted,
     }
     if (std::find(touched, touched + lanes, lane) == touched + lanes) touched[lanes++] = lane;
   }
-  for (uint32_t i = 0; i < lanes; ++i) touched[i]->Send(owner_->config().inline_send_bytes / lanes);
+  for (uint32_t i = 0; i < lanes; ++i) touched[i]->SendInline(owner_->config().inline_send_bytes / lanes);
   if (status == SLIPWAY_OK || status == SLIPWAY_E_AGAIN || status == SLIPWAY_E_INVALID) return status;
   return peer->Ready(err);
 }

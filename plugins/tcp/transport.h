@@ -10,6 +10,7 @@
 
 #include "plugins/tcp/channel.h"
 #include "plugins/tcp/config.h"
+#include "plugins/tcp/direct.h"
 #include "plugins/tcp/endpoint.h"
 #include "plugins/tcp/listener.h"
 #include "plugins/tcp/memory.h"
@@ -50,10 +51,11 @@ class TcpInstance : public sdk::Instance {
   const Key& id() const { return id_; }
   Stats& stats() { return stats_; }
   RegistrationTable& table() { return table_; }
+  DirectLanes& direct() { return direct_; }
   IoLoop* NextLoop();  // by turns
   bool loops_running() const { return loops_running_.load(std::memory_order_acquire); }
-  // Calls the core for every channel in the set, with no lock held.
-  void Wake(WakeSet* wakes);
+  // Calls the core for every channel in the set, with no lock held; the one that is being polled need not be told.
+  void Wake(WakeSet* wakes, const TcpChannel* poller = nullptr);
   // Logs the first message of its kind.
   void LogOnce(uint32_t level, Counter kind, const std::string& message);
 
@@ -84,6 +86,7 @@ class TcpInstance : public sdk::Instance {
 
   Stats stats_;
   RegistrationTable table_;
+  DirectLanes direct_;
   std::array<std::atomic<TcpChannel*>, kChannelsMax> channels_{};
   std::atomic<uint32_t> next_loop_{0};
   std::atomic<bool> loops_running_{false};
@@ -104,7 +107,8 @@ struct TcpTransport : public sdk::Transport {
       kProtocolVersion,
       kProtocolVersion,
       SLIPWAY_CAP_NEEDS_REMOTE_REG | SLIPWAY_CAP_CROSS_PROCESS | SLIPWAY_CAP_CROSS_HOST | SLIPWAY_CAP_READ |
-          SLIPWAY_CAP_WRITE | SLIPWAY_CAP_CANCEL | SLIPWAY_CAP_PEER_FAILURE | SLIPWAY_CAP_REG_THREADSAFE,
+          SLIPWAY_CAP_WRITE | SLIPWAY_CAP_CANCEL | SLIPWAY_CAP_EVENT_FD | SLIPWAY_CAP_PEER_FAILURE |
+          SLIPWAY_CAP_REG_THREADSAFE,
       SLIPWAY_MEM_HOST,
       kConfigSchema,
   };

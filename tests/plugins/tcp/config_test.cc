@@ -65,6 +65,7 @@ TEST(TcpConfig, SchemaNamesEveryKeyAndItsDefault) {
   EXPECT_EQ(parsed.socket_buffer_bytes, compiled.socket_buffer_bytes);
   EXPECT_EQ(parsed.nodelay, compiled.nodelay);
   EXPECT_EQ(parsed.busy_poll_us, compiled.busy_poll_us);
+  EXPECT_EQ(parsed.poll_receives, compiled.poll_receives);
   EXPECT_EQ(parsed.inline_send_bytes, compiled.inline_send_bytes);
 }
 

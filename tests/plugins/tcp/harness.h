@@ -133,6 +133,7 @@ class Node {
     EXPECT_EQ(s, SLIPWAY_OK) << err.where << ": " << err.message;
     if (s != SLIPWAY_OK) return;
     EXPECT_EQ(Table().channel_open(instance, this, &channel, nullptr), SLIPWAY_OK);
+    event_fd = Table().event_fd(channel);
   }
   ~Node() { Destroy(); }
   Node(const Node&) = delete;
@@ -198,6 +199,12 @@ class Node {
     uint32_t accepted = 0;
     return Table().submit(channel, &slice, sizeof(slice), 1, &accepted, err);
   }
+  // Waits for the sign that there is something to poll: a wake-up beyond `seen`, or the descriptor.
+  bool WaitSign(uint64_t seen, milliseconds timeout) {
+    if (event_fd < 0) return host.WaitWake(seen, timeout);
+    pollfd ready{event_fd, POLLIN, 0};
+    return poll(&ready, 1, static_cast<int>(timeout.count())) == 1;
+  }
   // Polls until `n` completions have come.
   std::vector<slipway_completion> Collect(size_t n, milliseconds timeout = milliseconds(20000)) {
     std::vector<slipway_completion> out;
@@ -208,7 +215,7 @@ class Node {
       uint32_t got = 0;
       EXPECT_EQ(Table().poll(channel, c, sizeof(c[0]), 16, &got), SLIPWAY_OK);
       out.insert(out.end(), c, c + got);
-      if (got == 0) host.WaitWake(seen, milliseconds(20));
+      if (got == 0) WaitSign(seen, milliseconds(20));
     }
     EXPECT_EQ(out.size(), n) << "completions are missing";
     return out;
@@ -254,6 +261,7 @@ class Node {
   FakeHost host;
   slipway_instance* instance = nullptr;
   slipway_channel* channel = nullptr;
+  int event_fd = -1;  // of the channel; -1 with "poll_receives": false
 
  private:
   // Long, so that a busy machine does not matter; only a failure takes it.

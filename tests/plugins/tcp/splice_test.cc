@@ -233,7 +233,7 @@ TEST_F(Lending, GivingBackWhatWasNotLentIsAFault) {
 
 TEST_F(Lending, AReadWhoseLenderBreaksTheConnectionFailsThoughAllItsBytesCame) {
   RawTarget target;
-  Node initiator(R"({"lanes": 1})");
+  Node initiator(R"({"lanes": 1, "poll_receives": false})");  // so that it is the io thread that receives, and is held
   slipway_peer* peer = initiator.StartConnect(target.Address());
   RawConnection wire = target.Accept();
   ASSERT_TRUE(target.Greet(wire));
@@ -271,7 +271,8 @@ TEST_F(Lending, AReadWhoseLenderBreaksTheConnectionFailsThoughAllItsBytesCame) {
 // A target that was stopped for longer than its peer waited finds the connection reset, and writes nothing late.
 TEST_F(Lending, WhatLiesInTheSocketIsNotAppliedAfterAReset) {
   Bytes memory(2 * kBody, 0xee);
-  Node target(R"({"inline_send_bytes": 0})");  // so that it is the io thread that completes, and is held
+  // So that it is the io thread that completes, and is held.
+  Node target(R"({"inline_send_bytes": 0, "poll_receives": false})");
   slipway_mr* mr = target.Register(memory.data(), memory.size());
   const RemoteRegistration to = *DecodeRegistration(target.Export(mr));
   RawConnection c = RawConnection::To(target.Address());
