@@ -333,9 +333,12 @@ bool Lane::OnAnswer(const Frame& frame) {
     body_lent_ = frame.offset == kLent;
     return true;
   }
-  r.answered = true;
-  r.status = frame.status == SLIPWAY_OK ? SLIPWAY_OK : StatusFromPeer(frame.status);
-  ++received_;
+  const slipway_status status = frame.status == SLIPWAY_OK ? SLIPWAY_OK : StatusFromPeer(frame.status);
+  do {
+    At(received_).answered = true;
+    At(received_).status = status;
+    ++received_;
+  } while (received_ < handed_out() && At(received_).joined);
   PopAnswered(&wakes_);
   return true;
 }
@@ -410,6 +413,7 @@ void Lane::End(slipway_status status) {
     }
     head_ = received_ = sent_ = tail_;
     sent_part_ = in_call_ = 0;
+    frame_end_ = sent_;
     queued_bytes_.store(0, std::memory_order_relaxed);
   }
   instance_->Wake(&wakes_);

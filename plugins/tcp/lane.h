@@ -38,6 +38,7 @@ struct Request {
   bool completed = false;  // its completion is queued; local memory is not touched any more
   bool skipped = false;    // never sent: canceled before
   bool spliced = false;    // its body goes through the pipe
+  bool joined = false;     // its body is part of the frame of the request before
   bool answered = false;
   bool canceled = false;
   slipway_status status = SLIPWAY_OK;  // once answered
@@ -112,6 +113,9 @@ class Lane : public Pollable {
   void Gather(Batch* batch, uint64_t budget, bool on_loop) SLIPWAY_REQUIRES(mutex_);
   void GatherControl(Batch* batch) SLIPWAY_REQUIRES(mutex_);
   void Advance(uint64_t sent, WakeSet* wakes) SLIPWAY_REQUIRES(mutex_);
+  void BeginFrame(uint64_t index) SLIPWAY_REQUIRES(mutex_);
+  bool MidFrame() const SLIPWAY_REQUIRES(mutex_);
+  uint64_t FrameBytes(const Request& r) const { return (r.joined ? 0 : kHeaderBytes) + (r.write ? r.length : 0); }
   Frame FrameOf(uint64_t index) const SLIPWAY_REQUIRES(mutex_);
 
   Request& At(uint64_t index) SLIPWAY_REQUIRES(mutex_) { return ring_[index & mask_]; }
@@ -165,6 +169,7 @@ class Lane : public Pollable {
   uint64_t sent_ SLIPWAY_GUARDED_BY(mutex_) = 0;          // the next to be sent, or partly sent
   uint64_t sent_part_ SLIPWAY_GUARDED_BY(mutex_) = 0;     // bytes of its frame that are
   uint64_t in_call_ SLIPWAY_GUARDED_BY(mutex_) = 0;       // those below may be with the kernel right now
+  uint64_t frame_end_ SLIPWAY_GUARDED_BY(mutex_) = 0;     // those below are in a frame that has begun
   uint64_t tail_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t window_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // requests on the wire; 0 until the peer greeted
   bool ended_ SLIPWAY_GUARDED_BY(mutex_) = false;

@@ -14,6 +14,9 @@ namespace slipway::tcp {
 namespace {
 
 constexpr size_t kFramesPerCall = 32;
+constexpr size_t kPartsPerCall = 2 * kFramesPerCall + 1;
+// A frame of several requests is no longer than this, so that others need not wait long for its end.
+constexpr uint64_t kJoinedBytes = 256 << 10;
 // More in one call would hold the lane's other senders up for longer than a system call is worth.
 constexpr uint64_t kBytesPerCall = 1 << 20;
 constexpr uint64_t kLarge = 32 << 10;  // of a request
@@ -22,7 +25,7 @@ constexpr uint64_t kLarge = 32 << 10;  // of a request
 
 // What one system call sends. The headers are made anew for every call, so a request needs no room for one.
 struct Lane::Batch {
-  iovec iov[2 * kFramesPerCall + 1];
+  iovec iov[kPartsPerCall];
   uint8_t headers[kFramesPerCall][kHeaderBytes];
   size_t parts = 0, frames = 0;
   uint64_t bytes = 0;
@@ -33,8 +36,12 @@ struct Lane::Batch {
 
   uint8_t* NextHeader() { return headers[frames++]; }
   void Add(const void* data, uint64_t n) {
-    iov[parts++] = {const_cast<void*>(data), static_cast<size_t>(n)};
     bytes += n;
+    if (parts != 0 && static_cast<const uint8_t*>(iov[parts - 1].iov_base) + iov[parts - 1].iov_len == data) {
+      iov[parts - 1].iov_len += static_cast<size_t>(n);
+      return;
+    }
+    iov[parts++] = {const_cast<void*>(data), static_cast<size_t>(n)};
   }
 };
 
@@ -88,13 +95,36 @@ Frame Lane::FrameOf(uint64_t index) const {
   f.key = r.key;
   f.offset = r.offset;
   f.length = r.length;
+  for (uint64_t i = index + 1; i < frame_end_ && At(i).joined; ++i) f.length += At(i).length;
   return f;
 }
 
-uint64_t Lane::handed_out() const { return std::max(in_call_, sent_ + (sent_part_ != 0 ? 1 : 0)); }
+bool Lane::MidFrame() const { return sent_part_ != 0 || (sent_ < frame_end_ && At(sent_).joined); }
+
+uint64_t Lane::handed_out() const { return std::max({in_call_, frame_end_, sent_}); }
+
+// Writes that follow one another in the peer's memory share a frame and its answer: most of what a short one costs,
+// here and there, is about the frame.
+void Lane::BeginFrame(uint64_t index) {
+  Request& first = At(index);
+  uint64_t bytes = first.length, end = index + 1;
+  const uint64_t limit = std::min(kJoinedBytes, peer_->slice_bytes_max());
+  const bool joins = first.write && !first.skipped && !first.spliced;
+  for (; joins && end < tail_ && end - head_ < window_; ++end) {
+    Request& r = At(end);
+    if (!r.write || r.completed || r.remote != first.remote || r.offset != first.offset + bytes ||
+        bytes + r.length > limit) {
+      break;
+    }
+    r.joined = true;
+    r.spliced = false;
+    bytes += r.length;
+  }
+  frame_end_ = end;
+}
 
 void Lane::GatherControl(Batch* batch) {
-  if (control_begin_ == control_end_ && sent_part_ == 0) {
+  if (control_begin_ == control_end_ && !MidFrame()) {
     control_begin_ = control_end_ = ping_end_ = 0;
     const auto put = [this](Op op, uint64_t id) SLIPWAY_REQUIRES(mutex_) {
       Frame f;
@@ -121,18 +151,22 @@ void Lane::Gather(Batch* batch, uint64_t budget, bool on_loop) {
   GatherControl(batch);
   uint64_t index = sent_;
   uint64_t part = sent_part_;
-  for (; index < tail_ && index - head_ < window_ && batch->frames < kFramesPerCall && batch->bytes < limit; ++index) {
+  for (; index < tail_ && index - head_ < window_ && batch->frames < kFramesPerCall &&
+         batch->parts + 2 <= kPartsPerCall && batch->bytes < limit;
+       ++index) {
     Request& r = At(index);
-    if (part == 0) {
+    if (part == 0 && index >= frame_end_) {
       if (r.completed) r.skipped = true;
       r.spliced = r.write && r.length >= splice_bytes;
+      if (!r.spliced || on_loop) BeginFrame(index);
     }
     if (r.skipped) continue;
     if (r.spliced && !on_loop) {
       batch->left_to_loop = true;
       break;
     }
-    if (part < kHeaderBytes) {
+    const uint64_t header_bytes = r.joined ? 0 : kHeaderBytes;
+    if (part < header_bytes) {
       uint8_t* header = batch->NextHeader();
       EncodeHeader(FrameOf(index), header);
       batch->Add(header + part, kHeaderBytes - part);
@@ -147,7 +181,7 @@ void Lane::Gather(Batch* batch, uint64_t budget, bool on_loop) {
       break;
     }
     if (r.write) {
-      const uint64_t from = part - kHeaderBytes;
+      const uint64_t from = part - header_bytes;
       batch->Add(r.local + from, std::min(r.length - from, limit > batch->bytes ? limit - batch->bytes : 1));
     }
     part = 0;
@@ -162,7 +196,7 @@ void Lane::Advance(uint64_t sent, WakeSet* wakes) {
   while (sent_ < in_call_) {
     Request& r = At(sent_);
     if (!r.skipped) {
-      const uint64_t total = kHeaderBytes + (r.write ? r.length : 0);
+      const uint64_t total = FrameBytes(r);
       const uint64_t n = std::min(sent, total - sent_part_);
       sent -= n;
       sent_part_ += n;
@@ -171,8 +205,16 @@ void Lane::Advance(uint64_t sent, WakeSet* wakes) {
     sent_part_ = 0;
     ++sent_;
   }
+  // Frames of which the kernel took nothing have not begun: they are made anew, of what is then left of their requests.
+  uint64_t begun = sent_;
+  if (MidFrame()) {
+    do ++begun;
+    while (begun < frame_end_ && At(begun).joined);
+  }
+  for (uint64_t i = begun; i < frame_end_; ++i) At(i).joined = false;
+  frame_end_ = begun;
   // Canceled while they were with the kernel, which then took nothing of them.
-  for (uint64_t i = sent_ + (sent_part_ != 0 ? 1 : 0); i < in_call_; ++i) {
+  for (uint64_t i = begun; i < in_call_; ++i) {
     Request& r = At(i);
     if (r.canceled && !r.completed) Complete(&r, SLIPWAY_E_CANCELED, wakes);
     if (r.completed) r.skipped = true;
