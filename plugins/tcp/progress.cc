@@ -1,6 +1,5 @@
 #include "plugins/tcp/progress.h"
 
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -13,7 +12,6 @@ namespace slipway::tcp {
 namespace {
 
 constexpr int kEventsMax = 64;
-constexpr uint64_t kLooksPerYield = 16;
 
 }  // namespace
 
@@ -165,18 +163,13 @@ void IoLoop::RunQueued() {
 
 void IoLoop::Main() {
   epoll_event events[kEventsMax];
-  uint64_t next_tick_ns = 0, looked = 0;
+  uint64_t next_tick_ns = 0;
   while (!stop_.load()) {
     const bool looks = patience_.Looks(now_ns_);
     const int wait_ms = looks ? 0 : members_.empty() ? -1 : static_cast<int>(tick_ms_);
     const int n = epoll_wait(epoll_fd_, events, kEventsMax, wait_ms);
     now_ns_ = host_.NowNs();
-    if (n > 0) {
-      patience_.OnEvent(now_ns_);
-    } else if (looks) {
-      // Somebody else may have more to do; asked now and then, since asking takes as long as looking.
-      if (++looked % kLooksPerYield == 0) sched_yield();
-    }
+    if (n > 0) patience_.OnEvent(now_ns_);
     bool woken = false;
     for (int i = 0; i < n; ++i) {
       auto* p = static_cast<Pollable*>(events[i].data.ptr);
