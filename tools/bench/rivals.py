@@ -83,6 +83,15 @@ def system_control():
     return CONTROL.read_text(encoding="ascii").strip()
 
 
+def set_system_control(name):
+    """False: the system does not let this network have it, though a program may choose it."""
+    try:
+        CONTROL.write_text(name, encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
 def congestion_controls():
     """Those that this machine lets a program choose."""
     try:
@@ -118,11 +127,11 @@ def iperf3(streams, congestion, seconds):
         server.wait()
 
 
-def fastest_control(streams, seconds):
-    """The congestion control that iperf3 is fastest with, and the median rate of each."""
+def fastest_control(streams, seconds, names=None):
+    """The congestion control, of these or of all, that iperf3 is fastest with, and the median rate of each."""
     rates = {}
     for _ in range(3):
-        for congestion in congestion_controls():
+        for congestion in names or congestion_controls():
             rates.setdefault(congestion, []).append(iperf3(streams, congestion, seconds))
     medians = {congestion: statistics.median(values) for congestion, values in rates.items()}
     return max(medians, key=medians.get), medians
