@@ -86,7 +86,8 @@ Received ReceiveOnce(int fd, ReceiveState& s, Handler& h, bool* short_read) {
     const uint64_t room = direct ? left : std::min<uint64_t>(left, ReceiveState::kBufferBytes);
     iov[parts++] = {direct ? to : s.buffer.get(), static_cast<size_t>(room)};
     if (direct)
-      iov[parts++] = {s.buffer.get(), left >= ReceiveState::kLongBody ? kHeaderBytes : ReceiveState::kBufferBytes};
+      iov[parts++] = {s.buffer.get(),
+                      s.last_body >= ReceiveState::kLongBody ? kHeaderBytes : ReceiveState::kBufferBytes};
   } else {
     iov[parts++] = {s.buffer.get(), s.last_body >= ReceiveState::kLongBody ? header_room : ReceiveState::kBufferBytes};
   }
