@@ -20,7 +20,7 @@ const char kConfigSchema[] = R"({
     "threads": {"type": "integer", "minimum": 0, "maximum": 64, "default": 0,
       "description": "Threads that copy large slices; 0: one a core, at most 4"},
     "inline_bytes": {"$ref": "#/definitions/bytes", "default": 65536,
-      "description": "Slices up to this long are copied by the submitting thread, at most 1 MiB"},
+      "description": "Slices up to this long are copied by the submitting thread, at most 1 MiB; one that comes alone, up to 16 times that"},
     "split_bytes": {"$ref": "#/definitions/bytes", "default": 1048576,
       "description": "Longer slices are shared out among the threads in pieces of this length, 64 KiB to 1 GiB"},
     "streaming_bytes": {"$ref": "#/definitions/bytes", "default": 0,

@@ -316,8 +316,9 @@ slipway_status LocalChannel::Submit(const sdk::Slices& slices, uint32_t& accepte
       ++accepted;
     }
   }
-  const uint64_t inline_max = owner_.config.inline_bytes;
-  uint64_t inline_left = inline_max * kInlinePerSubmit;
+  uint64_t inline_left = owner_.config.inline_bytes * kInlinePerSubmit;
+  // A slice that comes alone has nothing to gain from several threads, and to wake one takes as long as 1 MiB.
+  const uint64_t inline_max = accepted == 1 ? inline_left : owner_.config.inline_bytes;
   uint64_t inline_slices = 0, device_slices = 0;
   for (uint32_t i = 0; i < accepted; ++i) {
     Op& op = *fresh.PopFront();

@@ -129,6 +129,19 @@ TEST_F(CompletionTest, TheCoreIsWokenForWhatTheThreadsComplete) {
   }
 }
 
+TEST_F(CompletionTest, ASliceThatComesAloneIsCopiedByItsSubmitter) {
+  Start(1 << 20, R"({"threads": 1})");
+  std::vector<char> x(there_.size());
+  uint32_t accepted = 0;
+  ASSERT_EQ(a_->Submit({a_->Slice(SLIPWAY_OP_READ, x.data(), x.size(), remote_, 0)}, &accepted), SLIPWAY_OK);
+  std::vector<slipway_completion> done;
+  ASSERT_EQ(a_->Poll(done), SLIPWAY_OK);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].status, SLIPWAY_OK);
+  EXPECT_EQ(done[0].bytes, x.size());
+  EXPECT_EQ(std::memcmp(x.data(), there_.data(), x.size()), 0);
+}
+
 TEST_F(CompletionTest, ACanceledSliceCompletesOnceAndMovesNoByte) {
   // The one thread is held up in the wake-up for its first slice, so the others are still to come.
   std::atomic<bool> held{true};
@@ -136,7 +149,7 @@ TEST_F(CompletionTest, ACanceledSliceCompletesOnceAndMovesNoByte) {
   host_.on_wake = [&] {
     if (wakes++ == 0) WaitUntil([&] { return !held; });
   };
-  Start(1 << 20, R"({"threads": 1, "split_bytes": "64KiB"})");
+  Start(1 << 20, R"({"threads": 1, "split_bytes": "64KiB", "inline_bytes": 0})");
   std::vector<char> x(there_.size());
   std::vector<slipway_slice> slices;
   for (int i = 0; i < 8; ++i) slices.push_back(a_->Slice(SLIPWAY_OP_READ, x.data(), x.size(), remote_, 0));
