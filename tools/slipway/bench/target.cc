@@ -2,6 +2,7 @@
 
 #include <array>
 #include <iostream>
+#include <span>
 #include <sstream>
 
 #include "tools/slipway/bench/child.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr char kSegment[] = "bench";
 constexpr double kStartSeconds = 30, kOrderSeconds = 120;  // a gigabyte in a slow virtual machine takes a while
 
-Status PublishWhole(const Engine& engine, const Mapping& memory) {
+Status PublishWhole(const Engine& engine, std::span<std::byte> memory) {
   const std::array spans = {slipway_span{memory.data(), memory.size()}};
   return engine.Publish(kSegment, spans);
 }
@@ -93,7 +94,7 @@ class OrderedByParent {
 };
 
 // One order from the parent; gives the reply.
-std::string Obey(const std::string& line, const Mapping& memory) {
+std::string Obey(const std::string& line, std::span<std::byte> memory) {
   const OrderedByParent ordered;
   std::istringstream words(line);
   std::string verb;
@@ -119,15 +120,16 @@ Status Serve() {
   std::string config, line;
   if (!std::getline(std::cin, config) || !std::getline(std::cin, line))
     return {SLIPWAY_E_INVALID, "a part of `slipway bench`, not to be run by hand"};
-  const auto memory = Mapping::OfMemory(std::stoull(line));
-  if (!memory.ok()) return memory.status();
   const auto engine = Engine::FromJson(config);
   if (!engine.ok()) return engine.status();
-  SLIPWAY_RETURN_IF_ERROR(PublishWhole(*engine, *memory));
+  // As a serving node's segments: memory that peers of this host map, where the transport has such.
+  const auto memory = engine->Allocate(std::stoull(line));
+  if (!memory.ok()) return memory.status();
+  SLIPWAY_RETURN_IF_ERROR(PublishWhole(*engine, memory->bytes()));
   const auto address = engine->ControlAddress();
   if (!address.ok()) return address.status();
   Say("ready " + *address + "/" + kSegment);
-  while (std::getline(std::cin, line)) Say(Obey(line, *memory));
+  while (std::getline(std::cin, line)) Say(Obey(line, memory->bytes()));
   return engine->Withdraw(kSegment);
 }
 
@@ -139,7 +141,7 @@ Status WrongData(uint64_t position) {
 }
 
 Result<std::unique_ptr<Target>> MakeOwnTarget(const Engine& engine, const Mapping& memory) {
-  SLIPWAY_RETURN_IF_ERROR(PublishWhole(engine, memory));
+  SLIPWAY_RETURN_IF_ERROR(PublishWhole(engine, {memory.data(), memory.size()}));
   return std::unique_ptr<Target>(std::make_unique<OwnTarget>(engine, memory));
 }
 
