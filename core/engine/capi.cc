@@ -11,8 +11,7 @@
 // A batch handle is the batch itself.
 struct slipway_segment {
   std::shared_ptr<slipway::Node> node;
-  slipway::RemoteSegment* segment;
-  uint64_t length;
+  std::unique_ptr<slipway::SharedSegment> segment;
 };
 
 namespace slipway {
@@ -32,8 +31,9 @@ slipway_status Create(Result<Options> options, const std::string& source, slipwa
   return SLIPWAY_OK;
 }
 
-slipway_status ToSpec(const slipway_engine& engine, const slipway_request& request, KindLookup& kinds,
-                      RequestSpec* spec, const char** why) {
+// `dispatcher`: as which the segment is to be known.
+slipway_status ToSpec(const slipway_engine& engine, const slipway_request& request, size_t dispatcher,
+                      KindLookup& kinds, RequestSpec* spec, const char** why) {
   const auto bad = [why](const char* what) {
     *why = what;
     return SLIPWAY_E_INVALID;
@@ -44,7 +44,15 @@ slipway_status ToSpec(const slipway_engine& engine, const slipway_request& reque
   spec->op = request.op;
   spec->local = request.local;
   spec->length = request.length;
-  spec->segment = request.segment->segment;
+  spec->segment = Dispatchers::OpenedIn(*request.segment->segment, dispatcher);
+  if (spec->segment == nullptr) {
+    Result<RemoteSegment*> opened = engine.node->dispatchers().In(*request.segment->segment, dispatcher);
+    if (!opened.ok()) {
+      *why = "the engine is being destroyed, or was when the segment was to be opened for one more thread";
+      return opened.status().code();
+    }
+    spec->segment = *opened;
+  }
   spec->offset = request.offset;
   const auto local = reinterpret_cast<uint64_t>(request.local);
   const bool some = request.length > 0 && request.local != nullptr && local + request.length > local;
@@ -55,17 +63,17 @@ slipway_status ToSpec(const slipway_engine& engine, const slipway_request& reque
 // The application's requests, as they lie in its memory.
 class RequestsOfCaller final : public RequestSource {
  public:
-  RequestsOfCaller(const slipway_engine& engine, const slipway_request* first, size_t count)
-      : engine_(engine), first_(first), count_(count), kinds_(engine.node->Kinds()) {}
+  RequestsOfCaller(const slipway_engine& engine, const slipway_request* first, size_t count, size_t dispatcher)
+      : engine_(engine), first_(first), count_(count), dispatcher_(dispatcher), kinds_(engine.node->Kinds()) {}
   size_t size() const override { return count_; }
   slipway_status Get(size_t i, RequestSpec* spec, const char** why) override {
-    return ToSpec(engine_, first_[i], kinds_, spec, why);
+    return ToSpec(engine_, first_[i], dispatcher_, kinds_, spec, why);
   }
 
  private:
   const slipway_engine& engine_;
   const slipway_request* const first_;
-  const size_t count_;
+  const size_t count_, dispatcher_;
   KindLookup kinds_;
 };
 
@@ -213,21 +221,22 @@ SLIPWAY_API slipway_status slipway_segment_open(slipway_engine* engine, const ch
   }
   return Guarded(error, [&] {
     constexpr uint64_t kLongestMs = 3'600'000;  // every wait is bounded
-    slipway::Result<slipway::RemoteSegment*> opened = engine->node->Open(url, std::min(timeout_ms, kLongestMs));
+    slipway::Result<std::unique_ptr<slipway::SharedSegment>> opened =
+        engine->node->Open(url, std::min(timeout_ms, kLongestMs));
     if (!opened.ok()) return Report(opened.status(), error);
-    *out = new slipway_segment{engine->node, *opened, (*opened)->length};
+    *out = new slipway_segment{engine->node, std::move(*opened)};
     return slipway_status{SLIPWAY_OK};
   });
 }
 
 SLIPWAY_API uint64_t slipway_segment_length(const slipway_segment* segment) {
-  return segment == nullptr ? 0 : segment->length;
+  return segment == nullptr ? 0 : segment->segment->length();
 }
 
 SLIPWAY_API void slipway_segment_close(slipway_segment* segment) {
   if (segment == nullptr) return;
   (void)Guarded(nullptr, [&] {
-    segment->node->dispatcher().Close(segment->segment);
+    segment->node->dispatchers().Close(std::move(segment->segment));
     return SLIPWAY_OK;
   });
   delete segment;
@@ -240,11 +249,13 @@ SLIPWAY_API slipway_status slipway_submit(slipway_engine* engine, const slipway_
     return Report(SLIPWAY_E_INVALID, "engine, requests or out is null", error);
   }
   return Guarded(error, [&] {
-    slipway::RequestsOfCaller source(*engine, requests, count);
+    slipway::Dispatchers& dispatchers = engine->node->dispatchers();
+    const size_t mine = dispatchers.Mine();
+    slipway::RequestsOfCaller source(*engine, requests, count, mine);
     slipway::BatchSpec spec = slipway::ToBatchSpec(options);
     spec.owner = engine->node;
-    slipway::Result<BatchState*> batch = engine->node->dispatcher().Submit(
-        source, std::move(spec), [&](BatchState* b) { *out = slipway::Wrap(b); });
+    slipway::Result<BatchState*> batch =
+        dispatchers[mine].Submit(source, std::move(spec), [&](BatchState* b) { *out = slipway::Wrap(b); });
     return batch.ok() ? SLIPWAY_OK : Report(batch.status(), error);
   });
 }
@@ -312,7 +323,7 @@ SLIPWAY_API slipway_status slipway_explain(slipway_engine* engine, const slipway
     slipway::RequestSpec spec;
     slipway::KindLookup kinds = engine->node->Kinds();
     const char* why = "";
-    const slipway_status status = slipway::ToSpec(*engine, *request, kinds, &spec, &why);
+    const slipway_status status = slipway::ToSpec(*engine, *request, 0, kinds, &spec, &why);
     if (status != SLIPWAY_OK) return Report(status, why, error);
     slipway::Result<std::string> json = engine->node->ExplainJson(spec);
     if (!json.ok()) return Report(json.status(), error);

@@ -131,7 +131,7 @@ std::string Node::DescribeJson() {
         {{"name", s.name}, {"length", s.length}, {"readable", s.readable}, {"writable", s.writable}});
   }
   json["links"] = Json::array();
-  for (const Dispatcher::LinkView& l : dispatcher_->Links()) {
+  for (const Dispatcher::LinkView& l : dispatchers_->Links()) {
     json["links"].push_back({{"transport", l.transport},
                              {"peer", l.peer},
                              {"state", l.state},
@@ -149,7 +149,7 @@ std::string Node::MetricsText() {
 }
 
 Result<std::string> Node::ExplainJson(const RequestSpec& spec) {
-  Result<Explanation> explained = dispatcher_->Explain(spec);
+  Result<Explanation> explained = (*dispatchers_)[0].Explain(spec);
   if (!explained.ok()) return explained.status();
   const Explanation& e = *explained;
   Json json;

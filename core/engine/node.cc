@@ -65,6 +65,12 @@ SegmentTarget TargetOf(const SegmentDescriptor& descriptor, const ProcessIdentit
   return target;
 }
 
+size_t DispatcherCount(const TransferOptions& options) {
+  constexpr size_t kMostByItself = 8;
+  if (options.dispatchers != 0) return options.dispatchers;
+  return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kMostByItself);
+}
+
 }  // namespace
 
 std::string BuiltInPluginFolder() {
@@ -92,8 +98,8 @@ class Node::Services final : public BasicHostServices {
   HostPins* Pins() override {
     return node_.options_.memory.pin_policy == PinPolicy::kWholeRegion ? node_.pins_.get() : nullptr;
   }
-  void Wake(void*) override {
-    if (Dispatcher* dispatcher = node_.wakes_.load(std::memory_order_acquire)) dispatcher->Wake();
+  void Wake(void* cookie) override {
+    if (Dispatchers* dispatchers = node_.wakes_.load(std::memory_order_acquire)) dispatchers->Wake(cookie);
   }
 
  private:
@@ -220,11 +226,11 @@ Status Node::StartDispatcher() {
   parts.copies = copies_.get();
   SLIPWAY_RETURN_IF_ERROR(StartStaging(&parts));
   StartCache(&parts);
-  dispatcher_ = std::make_unique<Dispatcher>(std::move(parts));
-  wakes_.store(dispatcher_.get(), std::memory_order_release);
+  dispatchers_ = std::make_unique<Dispatchers>(parts, DispatcherCount(options_.transfer));
+  wakes_.store(dispatchers_.get(), std::memory_order_release);
   if (cache_ != nullptr) cache_->Start();
   room_.store(cache_.get(), std::memory_order_release);
-  return dispatcher_->Start(true);
+  return dispatchers_->Start();
 }
 
 Status Node::StartControl() {
@@ -255,7 +261,7 @@ void Node::Shutdown() {
     MutexLock lock(address_mutex_);
     control_address_.clear();
   }
-  if (dispatcher_ != nullptr) dispatcher_->Stop();
+  if (dispatchers_ != nullptr) dispatchers_->Stop();
   if (cache_ != nullptr) cache_->Stop();
   for (const auto& t : transports_) {
     if (t->failed()) continue;
@@ -318,7 +324,7 @@ Status Node::Undeclare(void* addr, uint64_t length, uint64_t timeout_ns) {
       return Status(SLIPWAY_E_REGION_BUSY, "segment \"" + segment + "\" lies on the region: withdraw it first");
     }
     const uint64_t begin_ns = clock_.NowNs();
-    if (!dispatcher_->WaitRangeIdle(reinterpret_cast<uint64_t>(addr), length, timeout_ns)) {
+    if (!dispatchers_->WaitRangeIdle(reinterpret_cast<uint64_t>(addr), length, timeout_ns)) {
       return Status(SLIPWAY_E_REGION_BUSY, "requests in flight use the region: wait for them or cancel them");
     }
     const uint64_t spent_ns = clock_.NowNs() - begin_ns;
@@ -349,7 +355,7 @@ Status Node::Free(void* address) {
     if (regions_->Overlaps(address, length)) {
       return Status(SLIPWAY_E_REGION_BUSY, "the memory is declared: undeclare it first");
     }
-    if (!dispatcher_->WaitRangeIdle(reinterpret_cast<uint64_t>(address), length, 0)) {
+    if (!dispatchers_->WaitRangeIdle(reinterpret_cast<uint64_t>(address), length, 0)) {
       return Status(SLIPWAY_E_REGION_BUSY, "requests in flight use the memory: wait for them or cancel them");
     }
   }
@@ -417,7 +423,7 @@ std::vector<ProtocolRange> Node::Protocols() const {
   return protocols;
 }
 
-Result<RemoteSegment*> Node::Open(const std::string& url, uint64_t timeout_ms) {
+Result<std::unique_ptr<SharedSegment>> Node::Open(const std::string& url, uint64_t timeout_ms) {
   if (closed_.load()) return Status(SLIPWAY_E_CLOSED, "the engine was destroyed");
   Result<SegmentDescriptor> descriptor = [&]() -> Result<SegmentDescriptor> {
     if (!url.empty() && url[0] == '/') return published_->Describe(url.substr(1), Protocols());
@@ -426,7 +432,7 @@ Result<RemoteSegment*> Node::Open(const std::string& url, uint64_t timeout_ms) {
     return client_->Open(*parsed, Protocols(), timeout_ms);
   }();
   if (!descriptor.ok()) return descriptor.status();
-  return dispatcher_->Open(TargetOf(*descriptor, process_));
+  return dispatchers_->Open(TargetOf(*descriptor, process_));
 }
 
 Result<SegmentDescriptor> Node::OpenSegment(const std::string& name, const std::vector<ProtocolRange>& protocols) {

@@ -27,7 +27,7 @@
 #include "core/memory/regions.h"
 #include "core/memory/staging_pool.h"
 #include "core/metrics/counters.h"
-#include "core/transfer/dispatcher.h"
+#include "core/transfer/dispatchers.h"
 #include "core/transfer/transport.h"
 #include "core/transfer/transport_pinner.h"
 #include "slipway/options.hpp"
@@ -55,12 +55,12 @@ class Node final : public SegmentSource {
   Status Free(void* address);
   Status Publish(const std::string& name, std::span<const Span> spans, uint32_t access);
   Status Withdraw(const std::string& name);
-  Result<RemoteSegment*> Open(const std::string& url, uint64_t timeout_ms);
+  Result<std::unique_ptr<SharedSegment>> Open(const std::string& url, uint64_t timeout_ms);
   uint64_t KindOf(const void* addr, uint64_t length) const { return providers_.Classify(addr, length).kind; }
   // For the requests of one submission; used while the node is.
   KindLookup Kinds() const { return KindLookup(providers_, *regions_); }
 
-  Dispatcher& dispatcher() { return *dispatcher_; }
+  Dispatchers& dispatchers() { return *dispatchers_; }
   std::string_view TransportName(size_t number) const { return transports_[number]->name(); }
   Result<std::string> ExplainJson(const RequestSpec& spec);
 
@@ -144,8 +144,8 @@ class Node final : public SegmentSource {
   std::vector<std::unique_ptr<Pinner>> pinners_;  // by their numbers with the cache
   std::unique_ptr<PinCache> cache_;               // null: nothing is pinned on demand
   std::atomic<PinCache*> room_{nullptr};          // cache_, once plugins may ask it for room
-  std::unique_ptr<Dispatcher> dispatcher_;
-  std::atomic<Dispatcher*> wakes_{nullptr};  // dispatcher_, once it can be woken
+  std::unique_ptr<Dispatchers> dispatchers_;
+  std::atomic<Dispatchers*> wakes_{nullptr};  // dispatchers_, once they can be woken
   std::unique_ptr<Regions> regions_;
   std::unique_ptr<Published> published_;
   std::unique_ptr<SegmentHeap> segment_memory_;

@@ -16,13 +16,14 @@ constexpr uint64_t kLongestWaitNs = 1'000'000'000;
 
 class OpenedByNode final : public OpenSegment {
  public:
-  OpenedByNode(std::shared_ptr<Node> node, RemoteSegment* segment) : node_(std::move(node)), segment_(segment) {}
-  ~OpenedByNode() override { node_->dispatcher().Close(segment_); }
-  RemoteSegment* segment() const { return segment_; }
+  OpenedByNode(std::shared_ptr<Node> node, std::unique_ptr<SharedSegment> segment)
+      : node_(std::move(node)), segment_(std::move(segment)) {}
+  ~OpenedByNode() override { node_->dispatchers().Close(std::move(segment_)); }
+  SharedSegment& segment() const { return *segment_; }
 
  private:
   const std::shared_ptr<Node> node_;
-  RemoteSegment* const segment_;
+  std::unique_ptr<SharedSegment> segment_;
 };
 
 }  // namespace
@@ -44,9 +45,9 @@ Status NodePlane::Publish(const std::string& name, void* address, uint64_t lengt
 }
 
 Result<std::unique_ptr<OpenSegment>> NodePlane::Open(const std::string& url, uint64_t timeout_ns) {
-  Result<RemoteSegment*> opened = node_->Open(url, std::max<uint64_t>(timeout_ns / kNsPerMs, 1));
+  Result<std::unique_ptr<SharedSegment>> opened = node_->Open(url, std::max<uint64_t>(timeout_ns / kNsPerMs, 1));
   if (!opened.ok()) return opened.status();
-  return std::unique_ptr<OpenSegment>(std::make_unique<OpenedByNode>(node_, *opened));
+  return std::unique_ptr<OpenSegment>(std::make_unique<OpenedByNode>(node_, std::move(*opened)));
 }
 
 std::vector<Status> NodePlane::Transfer(std::span<const Move> moves, uint64_t timeout_ns, const StreamOrder& order) {
@@ -61,6 +62,9 @@ std::vector<Status> NodePlane::Transfer(std::span<const Move> moves, uint64_t ti
 
 void NodePlane::TransferSome(std::span<const Move> moves, uint64_t until_ns, const StreamOrder& order,
                              std::span<Status> out) {
+  Dispatchers& dispatchers = node_->dispatchers();
+  const size_t mine = dispatchers.Mine();
+  Dispatcher& dispatcher = dispatchers[mine];
   std::vector<RequestSpec> specs;
   specs.reserve(moves.size());
   for (const Move& move : moves) {
@@ -71,8 +75,13 @@ void NodePlane::TransferSome(std::span<const Move> moves, uint64_t until_ns, con
                        "transports"));
       return;
     }
+    Result<RemoteSegment*> segment = dispatchers.In(static_cast<OpenedByNode*>(move.segment)->segment(), mine);
+    if (!segment.ok()) {
+      std::fill(out.begin(), out.end(), segment.status());
+      return;
+    }
     specs.push_back({static_cast<uint32_t>(move.write ? SLIPWAY_OP_WRITE : SLIPWAY_OP_READ), move.local, move.length,
-                     static_cast<OpenedByNode*>(move.segment)->segment(), move.offset, move.local_kind});
+                     *segment, move.offset, move.local_kind});
   }
   for (;;) {
     const uint64_t now_ns = SystemClock().NowNs();
@@ -81,18 +90,18 @@ void NodePlane::TransferSome(std::span<const Move> moves, uint64_t until_ns, con
     spec.stream_kind = order.kind;
     spec.stream = order.stream;
     spec.timeout_ns = now_ns < until_ns ? until_ns - now_ns : 1;
-    Result<BatchState*> submitted = node_->dispatcher().Submit(specs, spec);
+    Result<BatchState*> submitted = dispatcher.Submit(specs, spec);
     if (submitted.ok()) {
       BatchState* const batch = *submitted;
       // Past its deadline a batch is cut short, and ends within the engine's own bounds.
-      while (node_->dispatcher().Wait(batch, kLongestWaitNs) == SLIPWAY_IN_PROGRESS) {
+      while (dispatcher.Wait(batch, kLongestWaitNs) == SLIPWAY_IN_PROGRESS) {
       }
       for (size_t i = 0; i < moves.size(); ++i) {
         const RequestState& request = batch->requests[i];
         if (request.status == SLIPWAY_OK) continue;
         out[i] = Status(request.status, request.message != nullptr ? *request.message : "the transfer failed");
       }
-      (void)node_->dispatcher().Release(batch);
+      (void)dispatcher.Release(batch);
       return;
     }
     if (submitted.status().code() != SLIPWAY_E_AGAIN || now_ns >= until_ns) {

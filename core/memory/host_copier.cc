@@ -1,32 +1,38 @@
 #include "core/memory/host_copier.h"
 
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace slipway {
 
 HostCopier::HostCopier(uint64_t threads, std::function<void()> wake, const Clock* clock)
-    : wake_(std::move(wake)), clock_(clock) {
-  for (uint64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
-}
+    : thread_count_(threads), wake_(std::move(wake)), clock_(clock) {}
 
 HostCopier::~HostCopier() {
+  std::vector<std::thread> threads;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    threads.swap(threads_);
   }
   work_.NotifyAll();
-  for (std::thread& t : threads_) t.join();
+  for (std::thread& t : threads) t.join();
 }
 
 void HostCopier::Submit(CopyJob* job) {
+  MutexLock lock(mutex_);
+  try {
+    while (threads_.size() < thread_count_) threads_.emplace_back([this] { Run(); });
+  } catch (const std::system_error&) {  // as many as there are
+  }
   if (threads_.empty()) {
+    lock.Unlock();
     std::memmove(job->dst, job->src, job->length);
-    MutexLock lock(mutex_);
+    lock.Lock();
     job->next = std::exchange(finished_, job);
     return;
   }
-  MutexLock lock(mutex_);
   job->next = nullptr;
   (first_ == nullptr ? first_ : last_->next) = job;
   last_ = job;

@@ -21,7 +21,7 @@ struct CopyJob {
   CopyJob* next = nullptr;  // the copier's
 };
 
-// Thread-safe. With 0 threads copies run inside Submit().
+// Thread-safe. With 0 threads copies run inside Submit(); they are started with the first copy.
 class HostCopier {
  public:
   // `wake` is called, from a copying thread, when Drain() has something after having had nothing.
@@ -35,6 +35,7 @@ class HostCopier {
  private:
   void Run() SLIPWAY_EXCLUDES(mutex_);
 
+  const uint64_t thread_count_;
   const std::function<void()> wake_;
   const Clock* const clock_;
   Mutex mutex_;
@@ -43,7 +44,7 @@ class HostCopier {
   CopyJob* last_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
   CopyJob* finished_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
   bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
+  std::vector<std::thread> threads_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway

@@ -21,8 +21,26 @@ Result<std::unique_ptr<StagingPool>> StagingPool::Create(uint64_t bytes, int32_t
 StagingPool::StagingPool(HugeMemory memory, uint64_t bytes)
     : memory_(std::move(memory)), base_(memory_.base()), bytes_(bytes), blocks_(bytes / kGranuleBytes) {}
 
+uint64_t StagingPool::used_bytes() const {
+  MutexLock lock(mutex_);
+  return used_bytes_;
+}
+
+void StagingPool::AddListener(const void* who, std::function<void()> freed) {
+  MutexLock lock(mutex_);
+  listeners_.push_back({who, std::move(freed)});
+}
+
+void StagingPool::Expect(const void* who, bool expects) {
+  MutexLock lock(mutex_);
+  for (Listener& l : listeners_) {
+    if (l.who == who) l.expects = expects;
+  }
+}
+
 StagingBlock* StagingPool::Allocate(uint64_t bytes) {
   if (bytes == 0 || bytes > bytes_) return nullptr;
+  MutexLock lock(mutex_);
   const uint64_t want = RoundUp(bytes, kGranuleBytes) / kGranuleBytes;
   const uint64_t count = blocks_.size();
   if (bytes_ - used_bytes_ < want * kGranuleBytes) return nullptr;
@@ -80,11 +98,15 @@ bool StagingPool::Close(StagingBlock* block) {
 
 bool StagingPool::FreeIfDone(StagingBlock* block) {
   if (block->open || block->pieces > 0) return false;
+  MutexLock lock(mutex_);
   used_bytes_ -= block->bytes;
   // Searches start at a block's first granule or at a free one, so a freed block's granules must all look free again;
   // those inside it always did.
   block->bytes = 0;
   // next_ may point into what was this block's inside: harmless, every granule there is free now.
+  for (const Listener& l : listeners_) {
+    if (l.expects) l.freed();
+  }
   return true;
 }
 

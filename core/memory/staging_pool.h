@@ -3,10 +3,12 @@
 #define SLIPWAY_CORE_MEMORY_STAGING_POOL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "core/memory/huge_memory.h"
+#include "slipway/sdk/mutex.hpp"
 #include "slipway/status.hpp"
 
 namespace slipway {
@@ -20,7 +22,8 @@ struct StagingBlock {
   bool open = false;    // an owner may cut off more
 };
 
-// Not thread-safe; the dispatcher's lock guards it. Nothing allocates after construction.
+// Thread-safe; a block is its owner's, who serialises what is done with it. Nothing allocates after construction but
+// listeners.
 class StagingPool {
  public:
   static constexpr uint64_t kGranuleBytes = 4096;
@@ -34,29 +37,43 @@ class StagingPool {
 
   char* base() const { return base_; }
   uint64_t bytes() const { return bytes_; }
-  uint64_t used_bytes() const { return used_bytes_; }
+  uint64_t used_bytes() const SLIPWAY_EXCLUDES(mutex_);
+
+  // `freed` is called when a block is free again while `who` expects that, by whoever gave the last of it back, and
+  // with the pool's lock held. Before the first Allocate.
+  void AddListener(const void* who, std::function<void()> freed) SLIPWAY_EXCLUDES(mutex_);
+  void Expect(const void* who, bool expects) SLIPWAY_EXCLUDES(mutex_);
 
   // A block of at least `bytes`, open; null when no run that long is free.
-  StagingBlock* Allocate(uint64_t bytes);
+  StagingBlock* Allocate(uint64_t bytes) SLIPWAY_EXCLUDES(mutex_);
   // What is left of the block for a piece whose address is a multiple of `align`, a power of two.
   uint64_t RoomIn(const StagingBlock& block, uint64_t align) const;
   // Cuts off a piece, aligned to `align` and to kPieceAlign; null where the block has not that much left.
   char* Cut(StagingBlock* block, uint64_t bytes, uint64_t align = kPieceAlign);
   // Gives a piece back, or (Close) says that no more will be cut off. The last of these frees the block: true then.
-  bool GiveBack(StagingBlock* block);
-  bool Close(StagingBlock* block);
+  bool GiveBack(StagingBlock* block) SLIPWAY_EXCLUDES(mutex_);
+  bool Close(StagingBlock* block) SLIPWAY_EXCLUDES(mutex_);
 
  private:
   StagingPool(HugeMemory memory, uint64_t bytes);
-  bool FreeIfDone(StagingBlock* block);
+  bool FreeIfDone(StagingBlock* block) SLIPWAY_EXCLUDES(mutex_);
   uint64_t PieceOffset(const StagingBlock& block, uint64_t align) const;
 
   const HugeMemory memory_;
   char* const base_;
   const uint64_t bytes_;
-  uint64_t used_bytes_ = 0;
-  uint64_t next_ = 0;                 // granule at which the next search begins
-  std::vector<StagingBlock> blocks_;  // by first granule; bytes == 0: free granule or inside another block
+  struct Listener {
+    const void* who;
+    std::function<void()> freed;
+    bool expects = false;
+  };
+
+  mutable Mutex mutex_;
+  uint64_t used_bytes_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t next_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // granule at which the next search begins
+  // By first granule; bytes == 0: free granule or inside another block. Whether it is is guarded by the mutex.
+  std::vector<StagingBlock> blocks_;
+  std::vector<Listener> listeners_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 namespace slipway {
 namespace {
@@ -158,17 +159,36 @@ uint64_t PercentileOf(const Buckets& buckets, double percent) {
 const std::array<CounterInfo, kCounters>& CounterTable() { return kCounterTable; }
 const std::array<HistogramInfo, kHistograms>& HistogramTable() { return kHistogramTable; }
 
+Counters::~Counters() {
+  for (const auto& at : shards_) delete at.load();
+}
+
+Counters* Counters::NewShard() {
+  auto made = std::make_unique<Counters>();
+  for (auto& at : shards_) {
+    Counters* none = nullptr;
+    if (at.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) return made.release();
+  }
+  return nullptr;
+}
+
 std::array<uint64_t, Counters::kBuckets> Counters::Snapshot(Histogram h) const {
   std::array<uint64_t, kBuckets> out;
   const Buckets& b = histograms_[static_cast<size_t>(h)];
   for (size_t i = 0; i < kBuckets; ++i) out[i] = b.of_bits[i].load(std::memory_order_relaxed);
+  EachShard([&](const Counters& shard) {
+    const auto more = shard.Snapshot(h);
+    for (size_t i = 0; i < kBuckets; ++i) out[i] += more[i];
+  });
   return out;
 }
 
 uint64_t Counters::Observations(Histogram h) const { return CountOf(Snapshot(h)); }
 
 uint64_t Counters::Sum(Histogram h) const {
-  return histograms_[static_cast<size_t>(h)].sum.load(std::memory_order_relaxed);
+  uint64_t sum = histograms_[static_cast<size_t>(h)].sum.load(std::memory_order_relaxed);
+  EachShard([&](const Counters& shard) { sum += shard.Sum(h); });
+  return sum;
 }
 
 uint64_t Counters::Percentile(Histogram h, double percent) const { return PercentileOf(Snapshot(h), percent); }

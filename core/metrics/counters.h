@@ -116,12 +116,16 @@ class Counters {
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
   Counters() = default;
+  ~Counters();
   Counters(const Counters&) = delete;
   Counters& operator=(const Counters&) = delete;
 
   void Add(Counter c, uint64_t n = 1) { cell(c).fetch_add(n, std::memory_order_relaxed); }
-  // As Add, for what is only ever changed with one and the same lock held: readers alone meet it, so that it takes no
-  // locked instruction.
+  // More of the same: what is counted there, whoever asks here is told of too. Lives as long as this. Null: there are
+  // as many as may be.
+  Counters* NewShard();
+  // As Add, for what is only ever changed here with one and the same lock held: readers alone meet it, so that it takes
+  // no locked instruction.
   void AddHeld(Counter c, uint64_t n = 1) {
     cell(c).store(cell(c).load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
@@ -139,7 +143,11 @@ class Counters {
     }
   }
   void Set(Counter c, uint64_t value) { cell(c).store(value, std::memory_order_relaxed); }
-  uint64_t Get(Counter c) const { return values_[static_cast<size_t>(c)].value.load(std::memory_order_relaxed); }
+  uint64_t Get(Counter c) const {
+    uint64_t sum = values_[static_cast<size_t>(c)].value.load(std::memory_order_relaxed);
+    EachShard([&](const Counters& shard) { sum += shard.Get(c); });
+    return sum;
+  }
 
   void Observe(Histogram h, uint64_t value) {
     Buckets& b = histograms_[static_cast<size_t>(h)];
@@ -176,11 +184,22 @@ class Counters {
     std::array<std::atomic<uint64_t>, kBuckets> of_bits{};
     std::atomic<uint64_t> sum{0};
   };
+  static constexpr size_t kShards = 64;
+
+  template <typename Look>
+  void EachShard(Look look) const {
+    for (const auto& at : shards_) {
+      const Counters* const shard = at.load(std::memory_order_acquire);
+      if (shard == nullptr) return;
+      look(*shard);
+    }
+  }
   std::atomic<uint64_t>& cell(Counter c) { return values_[static_cast<size_t>(c)].value; }
   std::array<uint64_t, kBuckets> Snapshot(Histogram h) const;
 
   std::array<Cell, kCounters> values_{};
   std::array<Buckets, kHistograms> histograms_{};
+  std::array<std::atomic<Counters*>, kShards> shards_{};  // from the first on
 };
 
 }  // namespace slipway

@@ -3,10 +3,13 @@
 #define SLIPWAY_CORE_TRANSFER_BATCH_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <forward_list>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -88,19 +91,54 @@ struct RequestState {
   }
 };
 
+// Memory for the requests of one long batch, kept for the next: what the system gives anew has to be zeroed by it
+// first. Thread-safe.
+class SpareRequests {
+ public:
+  static constexpr size_t kRoomMax = 1 << 17;  // more is not kept
+
+  struct Block {
+    size_t room = 0;
+    RequestState* first() { return reinterpret_cast<RequestState*>(this + 1); }
+  };
+  ~SpareRequests() { std::free(spare_.load()); }
+  Block* Take(size_t room) {
+    Block* block = spare_.exchange(nullptr, std::memory_order_acquire);
+    if (block != nullptr && block->room >= room) return block;
+    std::free(block);
+    static_assert(sizeof(Block) % alignof(RequestState) == 0 && alignof(RequestState) <= alignof(std::max_align_t));
+    block = static_cast<Block*>(std::malloc(sizeof(Block) + room * sizeof(RequestState)));
+    if (block == nullptr) throw std::bad_alloc();
+    block->room = room;
+    return block;
+  }
+  void Give(Block* block) {
+    Block* none = nullptr;
+    if (block->room <= kRoomMax && spare_.compare_exchange_strong(none, block, std::memory_order_release)) return;
+    std::free(block);
+  }
+
+ private:
+  std::atomic<Block*> spare_{nullptr};
+};
+
 // The requests of one batch. They are added one by one while it is submitted; there are as many as have been added.
 class RequestList {
  public:
-  explicit RequestList(size_t room) : first_(room <= 1 ? &one_ : std::allocator<RequestState>().allocate(room)), room_(room) {}
+  // `spare`, where there is one, outlives the list.
+  explicit RequestList(size_t room, SpareRequests* spare = nullptr)
+      : spare_(spare),
+        block_(room <= 1 ? nullptr : Allocate(room)),
+        first_(block_ == nullptr ? &one_ : block_->first()) {}
   ~RequestList() {
     static_assert(std::is_trivially_destructible_v<RequestState>);
-    if (first_ != &one_) std::allocator<RequestState>().deallocate(first_, room_);
+    if (block_ == nullptr) return;
+    spare_ != nullptr ? spare_->Give(block_) : std::free(block_);
   }
   RequestList(const RequestList&) = delete;
   RequestList& operator=(const RequestList&) = delete;
 
   RequestState* Add() { return std::construct_at(first_ + size_++); }
-  size_t room() const { return room_; }
   size_t size() const { return size_; }
   RequestState& operator[](size_t i) { return first_[i]; }
   const RequestState& operator[](size_t i) const { return first_[i]; }
@@ -110,15 +148,20 @@ class RequestList {
   const RequestState* end() const { return first_ + size_; }
 
  private:
+  SpareRequests::Block* Allocate(size_t room) const {
+    return spare_ != nullptr ? spare_->Take(room) : SpareRequests().Take(room);
+  }
+
+  SpareRequests* const spare_;
+  SpareRequests::Block* const block_;
   RequestState one_;  // so that a request alone needs no memory of its own
   RequestState* const first_;
-  const size_t room_;
   size_t size_ = 0;
 };
 
 // Requests submitted together.
 struct BatchState {
-  explicit BatchState(size_t count) : requests(count), remaining(count) {}
+  explicit BatchState(size_t count, SpareRequests* spare = nullptr) : requests(count, spare), remaining(count) {}
 
   Dispatcher* dispatcher = nullptr;
   std::shared_ptr<void> owner;  // of the dispatcher, where batches may outlive the application's hold on it

@@ -10,12 +10,12 @@
 namespace slipway {
 namespace {
 
-constexpr uint64_t kBriefCopies = 16;       // of the longest brief length: what one submission copies by itself
-constexpr size_t kFirstCopies = 256;        // are given to the provider early, so that the device begins
-constexpr size_t kCopiesAtOnce = 1024;      // the more are submitted together, the better
+constexpr uint64_t kBriefCopies = 16;   // of the longest brief length: what one submission copies by itself
+constexpr size_t kFirstCopies = 256;    // are given to the provider early, so that the device begins
+constexpr size_t kCopiesAtOnce = 1024;  // the more are submitted together, the better
 constexpr size_t kCopiesPerSubmit = 4096;
 constexpr uint32_t kPollMax = 256;
-constexpr uint32_t kPollRounds = 64;        // then others have their turn
+constexpr uint32_t kPollRounds = 64;  // then others have their turn
 constexpr size_t kRunsMax = UINT16_MAX;
 
 // A copy's token: which run, which use of it, which request of the batch.
@@ -85,8 +85,8 @@ void Dispatcher::Aim(DirectPass* pass, const RequestState& request, uint64_t now
   const bool fits = remote != nullptr && request.length <= piece->length - (request.offset - piece->offset) &&
                     request.length <= lanes_[number].transport->attrs().preferred_slice_bytes;
   const bool hold = request.local_kind != SLIPWAY_MEM_HOST;
-  const bool entered = remote == pass->remote && hold == pass->hold &&
-                       (pass->run == nullptr || pass->run->op == request.op);
+  const bool entered =
+      remote == pass->remote && hold == pass->hold && (pass->run == nullptr || pass->run->op == request.op);
   if (!fits || !entered) {
     LeaveDirect(pass);
     if (!fits || !EnterDirect(pass, number, remote, hold)) return;
@@ -139,10 +139,10 @@ void Dispatcher::LeaveDirect(DirectPass* pass) {
 void Dispatcher::CountDone(DirectPass* pass, BatchState* batch) {
   const uint64_t n = std::exchange(pass->done, 0);
   if (n == 0) return;
-  counters_.AddHeld(pass->op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, n * pass->length);
-  counters_.AddHeld(Counter::kSlices, n);
-  counters_.AddHeld(Counter::kSlicesDirect, n);
-  counters_.ObserveHeld(Histogram::kRequestBytes, pass->length, n);
+  held_.AddHeld(pass->op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, n * pass->length);
+  held_.AddHeld(Counter::kSlices, n);
+  held_.AddHeld(Counter::kSlicesDirect, n);
+  held_.ObserveHeld(Histogram::kRequestBytes, pass->length, n);
   batch->remaining -= n;
   if (batch->remaining == 0) CompleteBatch(batch);
 }
@@ -185,10 +185,10 @@ bool Dispatcher::AddDirectCopy(DirectPass* pass, RequestState* request, char* th
   request->copying = true;
   request->outstanding = 1;
   request->slices = 1;
-  counters_.AddHeld(Counter::kRequestsInflight);
-  counters_.AddHeld(Counter::kSlices);
-  counters_.AddHeld(Counter::kSlicesInflight);
-  counters_.AddHeld(Counter::kSlicesDirect);
+  held_.AddHeld(Counter::kRequestsInflight);
+  held_.AddHeld(Counter::kSlices);
+  held_.AddHeld(Counter::kSlicesInflight);
+  held_.AddHeld(Counter::kSlicesDirect);
   slipway_copy copy;
   copy.token = TokenOf(run->index, run->generation, static_cast<size_t>(request - batch->requests.begin()));
   const bool read = request->op == SLIPWAY_OP_READ;
@@ -199,7 +199,8 @@ bool Dispatcher::AddDirectCopy(DirectPass* pass, RequestState* request, char* th
   copy.src_kind = read ? pass->kind_there : request->local_kind;
   direct_copies_.push_back(copy);
   const size_t waiting = direct_copies_.size() - direct_begun_;
-  if (waiting % kCopiesAtOnce == 0 || (waiting == kFirstCopies && direct_copier_->inflight() == 0)) SubmitDirectCopies();
+  if (waiting % kCopiesAtOnce == 0 || (waiting == kFirstCopies && direct_copier_->inflight() == 0))
+    SubmitDirectCopies();
   return true;
 }
 
@@ -210,8 +211,8 @@ bool Dispatcher::SubmitDirectCopies() {
     uint32_t accepted = 0;
     slipway_error error = EmptyError();
     const auto n = static_cast<uint32_t>(std::min(direct_copies_.size() - direct_begun_, kCopiesPerSubmit));
-    const slipway_status status = direct_copier_->Submit(&direct_copies_[direct_begun_], sizeof direct_copies_[0], n,
-                                                         &accepted, &error);
+    const slipway_status status =
+        direct_copier_->Submit(&direct_copies_[direct_begun_], sizeof direct_copies_[0], n, &accepted, &error);
     direct_begun_ += accepted;
     any |= accepted > 0;
     if (status == SLIPWAY_E_AGAIN || (status == SLIPWAY_OK && accepted == 0)) return any;  // completions make room
@@ -264,7 +265,7 @@ bool Dispatcher::TakeDirectCopies() {
       request->status = SLIPWAY_OK;
       request->bytes_done = request->length;
       request->transport = run->number;
-      counters_.ObserveHeld(Histogram::kRequestBytes, request->length);
+      held_.ObserveHeld(Histogram::kRequestBytes, request->length);
     }
     if (copies > 0) EndDirect(run, copies, bytes);
     any |= n > 0;
@@ -291,9 +292,9 @@ void Dispatcher::EndDirect(DirectRun* run, uint64_t copies, uint64_t bytes) {
     free_runs_.push_back(run);
   }
   if (copies == 0) return;
-  counters_.AddHeld(read ? Counter::kBytesRead : Counter::kBytesWritten, bytes);
-  counters_.SubHeld(Counter::kRequestsInflight, copies);
-  counters_.SubHeld(Counter::kSlicesInflight, copies);
+  held_.AddHeld(read ? Counter::kBytesRead : Counter::kBytesWritten, bytes);
+  held_.SubHeld(Counter::kRequestsInflight, copies);
+  held_.SubHeld(Counter::kSlicesInflight, copies);
   inflight_requests_ -= copies;
   segment->inflight_requests -= copies;
   if (segment->inflight_requests == 0 && segment->closed) garbage_ = true;
@@ -308,7 +309,7 @@ void Dispatcher::FailDirect(uint64_t token, const Status& why) {
   RequestState* const request = &run->batch->requests[token & UINT32_MAX];
   const uint8_t number = run->number;
   request->copying = false;
-  counters_.SubHeld(Counter::kSlicesInflight);
+  held_.SubHeld(Counter::kSlicesInflight);
   --run->open;
   EndDirect(run, 0, 0);
   if (request->failure == SLIPWAY_OK) {
@@ -347,13 +348,14 @@ void Dispatcher::AbandonDirect(BatchState* batch) {
   for (DirectRun& run : runs_) {
     if (run.batch != batch || run.open == 0) continue;
     run.batch = nullptr;  // and is not free
+    lanes_[run.number].holds_lost = true;
     any = true;
   }
   if (!any) return;
   for (RequestState& request : batch->requests) {
     if (!request.copying) continue;
     request.copying = false;
-    counters_.SubHeld(Counter::kSlicesInflight);
+    held_.SubHeld(Counter::kSlicesInflight);
     (void)Stuck(&request, "a memory provider did not complete a copy");
     stuck_ranges_.emplace_back(request.local_address, request.length);
     --request.outstanding;

@@ -128,14 +128,14 @@ void Dispatcher::MaybeComplete(RequestState* request) {
   BatchState* batch = request->batch;
   request->status = request->failure;
   if (request->status == SLIPWAY_OK) {
-    counters_.AddHeld(request->op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, request->length);
-    if (request->slices > 1) counters_.AddHeld(Counter::kSlicesSplit);
+    held_.AddHeld(request->op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, request->length);
+    if (request->slices > 1) held_.AddHeld(Counter::kSlicesSplit);
   } else {
     batch->failed = true;
-    counters_.AddHeld(Counter::kRequestsFailed);
+    held_.AddHeld(Counter::kRequestsFailed);
   }
-  counters_.SubHeld(Counter::kRequestsInflight);
-  counters_.ObserveHeld(Histogram::kRequestBytes, request->length);
+  held_.SubHeld(Counter::kRequestsInflight);
+  held_.ObserveHeld(Histogram::kRequestBytes, request->length);
   --inflight_requests_;
   RemoteSegment* segment = request->segment;
   if (--segment->inflight_requests == 0 && segment->closed) garbage_ = true;
@@ -147,11 +147,11 @@ void Dispatcher::CompleteBatch(BatchState* batch) {
   if (batch->at_once) {
     // To look at the clock takes longer than the rest of this: one stands for some.
     if (at_once_++ % kTimedAtOnce == 0) {
-      counters_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - batch->submitted_ns, kTimedAtOnce);
+      held_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - batch->submitted_ns, kTimedAtOnce);
     }
     return batch->done.store(true, std::memory_order_release);
   }
-  counters_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - batch->submitted_ns);
+  held_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - batch->submitted_ns);
   CloseBlock(batch);
   if (batch->failed) {
     const auto first = std::find_if(batch->requests.begin(), batch->requests.end(),

@@ -166,9 +166,9 @@ Slice* Dispatcher::MakeSlice(Link* link, const WorkItem& item, const SliceCut& c
   ++link->open_slices;
   link->open_bulk_slices += request->bulk;
   ++lane.open_slices;
-  counters_.AddHeld(Counter::kSlices);
-  counters_.AddHeld(Counter::kSlicesInflight);
-  counters_.AddHeld(staging != nullptr ? Counter::kSlicesStaged : Counter::kSlicesDirect);
+  held_.AddHeld(Counter::kSlices);
+  held_.AddHeld(Counter::kSlicesInflight);
+  held_.AddHeld(staging != nullptr ? Counter::kSlicesStaged : Counter::kSlicesDirect);
   if (staging != nullptr) {
     ++request->staged_slices;
     counters_.Add(Counter::kStagedBytes, cut.length);
@@ -339,7 +339,7 @@ void Dispatcher::CloseSlice(Slice* slice, bool keep_memory) {
   --link->open_slices;
   link->open_bulk_slices -= request->bulk;
   --lanes_[link->number].open_slices;
-  counters_.SubHeld(Counter::kSlicesInflight);
+  held_.SubHeld(Counter::kSlicesInflight);
   if (link->HasWork() || link->state == Link::State::kDraining) ListLink(link);
   free_slices_.push_back(slice);
   --request->outstanding;

@@ -25,7 +25,7 @@ void Dispatcher::WaitForStaging(WorkItem* item, uint64_t bytes) {
     batch->share_queue.PushBack(item);
   } else {
     staging_queue_.PushBack(item);
-    serve_staging_ = true;  // those before it may have failed meanwhile, and then nobody else would look
+    serve_staging_ = true;  // those before it may have failed, or room have come free, with nobody else to look
   }
 }
 
@@ -107,6 +107,9 @@ void Dispatcher::BlockFreed(BatchState* batch, uint64_t bytes) {
 // Lets those go on who wait for staging, first come first served, as far as the pool reaches.
 void Dispatcher::ServeStagingQueue() {
   serve_staging_ = false;
+  if (staging_queue_.empty()) return;
+  // Before it is tried: what is given back from here on is told.
+  pool_->Expect(this, true);
   while (!staging_queue_.empty()) {
     WorkItem* item = staging_queue_.first;
     RequestState* request = item->request;
@@ -128,6 +131,7 @@ void Dispatcher::ServeStagingQueue() {
     (request->bulk ? link->bulk : link->small).PushFront(item);
     ListLink(link);
   }
+  if (staging_queue_.empty()) pool_->Expect(this, false);
 }
 
 }  // namespace slipway

@@ -24,6 +24,12 @@ uint64_t ShareBytes(const StagingPool* pool, const StagingOptions& options) {
   return std::max(share, options.chunk_bytes);
 }
 
+// Where there are as many parts as may be, what is counted is not exact.
+Counters& ShardOf(Counters& counters) {
+  Counters* const shard = counters.NewShard();
+  return shard == nullptr ? counters : *shard;
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(Parts parts)
@@ -36,6 +42,7 @@ Dispatcher::Dispatcher(Parts parts)
       clock_(*parts.clock),
       log_(*parts.log),
       counters_(*parts.counters),
+      held_(ShardOf(*parts.counters)),
       copier_(
           parts.pool == nullptr ? 0 : parts.staging.copy_threads, [this] { Wake(); }, parts.clock) {
   assert(parts.transports.size() <= kTransportsMax);
@@ -52,6 +59,12 @@ Dispatcher::Dispatcher(Parts parts)
       lane.source.who = static_cast<uint32_t>(parts.pinners[i]);
     }
     lanes_.push_back(lane);
+  }
+  if (pool_ != nullptr) {
+    pool_->AddListener(this, [this] {
+      pool_changed_.store(true);
+      Wake();
+    });
   }
   if (parts.cache != nullptr) {
     parts.cache->AddListener([this] {
@@ -128,7 +141,8 @@ void Dispatcher::Stop() {
     if (!Collect()) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
   }
   for (Lane& lane : lanes_) {
-    if (lane.channel == nullptr) continue;
+    // Where copies were given up that may still go on, the peer's memory stays entered.
+    if (lane.channel == nullptr || lane.holds_lost) continue;
     (void)lane.transport->table().channel_close(lane.channel);  // destroy() takes what is left
     lane.channel = nullptr;
   }
@@ -190,8 +204,7 @@ Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsN
   const size_t count = source.size();
   if (count == 0) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
   if (count > options_.max_batch_requests) {
-    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(count) +
-                                           " requests are more than transfer.max_batch_requests, " +
+    return Status(SLIPWAY_E_TOO_LARGE, std::to_string(count) + " requests are more than transfer.max_batch_requests, " +
                                            std::to_string(options_.max_batch_requests));
   }
   if (spec.priority > PriorityClass::kBulk) return Status(SLIPWAY_E_INVALID, "unknown priority");
@@ -234,7 +247,7 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
   SLIPWAY_RETURN_IF_ERROR(Check(source, spec, &named));
   const size_t count = source.size();
   const uint64_t now_ns = clock_.NowNs();
-  auto owned = std::make_unique<BatchState>(count);
+  auto owned = std::make_unique<BatchState>(count, &spare_requests_);
   BatchState* const batch = owned.get();
   batch->dispatcher = this;
   batch->on_complete = std::move(spec.on_complete);
@@ -246,7 +259,8 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     MutexLock lock(mutex_);
     if (stopping_) return Status(SLIPWAY_E_CLOSED, "the engine is being destroyed");
     if (AnyClosed(source, named)) return Status(SLIPWAY_E_CLOSED, "the segment was closed");
-    if (count > options_.max_inflight_requests - std::min(options_.max_inflight_requests, inflight_requests_)) {
+    const uint64_t inflight = std::max(inflight_requests_, counters_.Get(Counter::kRequestsInflight));
+    if (count > options_.max_inflight_requests - std::min(options_.max_inflight_requests, inflight)) {
       return Status(SLIPWAY_E_AGAIN, "transfer.max_inflight_requests are in flight: wait for some to complete");
     }
     if (spec.stream_kind != 0) SLIPWAY_RETURN_IF_ERROR(ComeAfter(spec));
@@ -287,7 +301,7 @@ void Dispatcher::Begin(RequestState* request, uint64_t now_ns) {
   ListInflight(batch);
   ++inflight_requests_;
   ++request->segment->inflight_requests;
-  counters_.AddHeld(Counter::kRequestsInflight);
+  held_.AddHeld(Counter::kRequestsInflight);
   if (request->length == 0) return MaybeComplete(request);
   WorkItem* item = NewItem();
   request->first_item = item;
@@ -302,8 +316,8 @@ void Dispatcher::Begin(RequestState* request, uint64_t now_ns) {
 // before the lock is.
 void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns) {
   const size_t count = source.size();
-  counters_.AddHeld(Counter::kBatches);
-  counters_.AddHeld(Counter::kRequests, count);
+  held_.AddHeld(Counter::kBatches);
+  held_.AddHeld(Counter::kRequests, count);
   DirectPass pass;
   uint64_t taken = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -425,6 +439,7 @@ bool Dispatcher::ProgressLocked(uint64_t now_ns) {
   if (copies_ > 0) moved |= TakeCopies();
   moved |= TakeDeviceCopies();
   moved |= TakeDirectCopies();
+  if (pool_changed_.load(std::memory_order_relaxed) && pool_changed_.exchange(false)) serve_staging_ = true;
   if (serve_staging_) ServeStagingQueue();
   if (!pin_queue_.empty() && (pins_changed_.load() || now_ns >= pin_wake_ns_)) ServePinQueue();
   // From another link each time, so that none is always last in line for the channel.

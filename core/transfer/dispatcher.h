@@ -196,6 +196,7 @@ class Dispatcher {
     uint32_t open_slices = 0;
     uint32_t links = 0;
     bool violation_told = false;
+    bool holds_lost = false;  // copies through it, with no slice in between, were given up
     uint64_t window_begin_ns = 0, window_bytes = 0;
   };
   struct PlanKey {
@@ -210,11 +211,11 @@ class Dispatcher {
     RemoteSegment* segment = nullptr;
     slipway_remote* remote = nullptr;
     slipway_direct_use use{};
-    uint64_t open = 0;            // copies that have not ended
-    uint16_t index = 0;           // in runs_
-    uint16_t generation = 0;      // counts its uses, so that a late or repeated completion is told apart
-    uint8_t number = 0, op = 0;   // the transport's; SLIPWAY_OP_*
-    bool filling = false;  // more may be added
+    uint64_t open = 0;           // copies that have not ended
+    uint16_t index = 0;          // in runs_
+    uint16_t generation = 0;     // counts its uses, so that a late or repeated completion is told apart
+    uint8_t number = 0, op = 0;  // the transport's; SLIPWAY_OP_*
+    bool filling = false;        // more may be added
   };
   // What the last request of a submission was found to be, if it goes direct; the next is mostly like it. What has no
   // value at first is set before it is looked at: a submission may be of one request, and then that shows.
@@ -383,6 +384,7 @@ class Dispatcher {
   const Clock& clock_;
   Logger& log_;
   Counters& counters_;
+  Counters& held_;  // its own part of these, for what is counted with the lock held
   Bell thread_bell_, leader_bell_;
   HostCopier copier_;
   std::atomic<bool> led_{false};            // a waiter leads; written with the lock held
@@ -390,6 +392,8 @@ class Dispatcher {
   std::atomic<bool> inflight_hint_{false};  // inflight_ is not empty; written with the lock held
   std::atomic<bool> calls_pending_{false};  // to_call_ is not empty; written with the lock held
   std::atomic<bool> pins_changed_{false};   // who waits for something to be pinned should ask again
+  std::atomic<bool> pool_changed_{false};   // another dispatcher gave back some of the staging pool
+  SpareRequests spare_requests_;
   std::thread thread_;
 
   Mutex mutex_;
@@ -426,7 +430,7 @@ class Dispatcher {
   size_t direct_begun_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   std::deque<DirectRun> runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<DirectRun*> free_runs_ SLIPWAY_GUARDED_BY(mutex_);
-  uint64_t polled_ SLIPWAY_GUARDED_BY(mutex_) = 0;                      // completions, ever
+  uint64_t polled_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // completions, ever
   uint64_t next_deadline_ns_ SLIPWAY_GUARDED_BY(mutex_) = kNoDeadline;
   uint64_t thread_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0, leader_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // asleep
   std::vector<RouteFacts> facts_ SLIPWAY_GUARDED_BY(mutex_);  // Plan's scratch

@@ -66,7 +66,8 @@ slipway_status Enter(slipway_channel* channel, slipway_remote* remote, uint32_t 
   return sdk::Guarded(nullptr, [&] { return Of(channel).Enter(Of(remote), flags != 0, *out); });
 }
 void Leave(slipway_channel* channel, slipway_remote* remote, uint32_t flags, const slipway_direct_use* use) {
-  if (channel == nullptr || remote == nullptr || use == nullptr || use->struct_size < sizeof(slipway_direct_use)) return;
+  if (channel == nullptr || remote == nullptr || use == nullptr || use->struct_size < sizeof(slipway_direct_use))
+    return;
   Of(channel).Leave(Of(remote), flags != 0, *use);
 }
 

@@ -275,6 +275,7 @@ LocalChannel::LocalChannel(LocalInstance& owner, void* cookie, uint32_t lane, st
 LocalChannel::~LocalChannel() {
   owner_.Forget(*this);
   MutexLock lock(mutex_);
+  for (LocalRemote* remote : held_) remote->Leave(lane_);  // nobody is left to do it
   while (waking_ > 0) woken_.Wait(mutex_);
 }
 

@@ -155,8 +155,8 @@ class LocalChannel final : public sdk::Channel {
   CondVar woken_;
   OpList free_ SLIPWAY_GUARDED_BY(mutex_);
   OpList done_ SLIPWAY_GUARDED_BY(mutex_);
-  uint32_t waking_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // threads that use the cookie now
-  std::atomic<uint32_t> entered_{0};                // by the core
+  uint32_t waking_ SLIPWAY_GUARDED_BY(mutex_) = 0;             // threads that use the cookie now
+  std::atomic<uint32_t> entered_{0};                           // by the core
   std::vector<LocalRemote*> held_ SLIPWAY_GUARDED_BY(mutex_);  // of those, for long; each as often as it was entered
 };
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <barrier>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "slipway/engine.hpp"
@@ -28,6 +30,7 @@ struct Settings {
   uint64_t batch = 1024;  // requests in a batch
   uint64_t batches = 1000;
   int rounds = 5;
+  int threads = 1;
 };
 
 struct Cost {
@@ -38,7 +41,8 @@ struct Cost {
 Result<Cost> Measure(const Settings& settings) {
   auto engine = Engine::FromJson(R"({"transports": [{"name": "local-memcpy"}]})");
   if (!engine.ok()) return engine.status();
-  const uint64_t bytes = settings.bytes * settings.batch;
+  const auto threads = static_cast<uint64_t>(settings.threads);
+  const uint64_t part = settings.bytes * settings.batch, bytes = part * threads;
   // Both begin at a page, as buffers for transfers mostly do: how two buffers lie to each other is felt by memcpy.
   const auto memory = [](uint64_t length) {
     const uint64_t whole = (length + kPageBytes - 1) / kPageBytes * kPageBytes;
@@ -54,22 +58,47 @@ Result<Cost> Measure(const Settings& settings) {
   SLIPWAY_RETURN_IF_ERROR(engine->Publish("to", spans));
   const auto segment = engine->Open("/to");
   if (!segment.ok()) return segment.status();
-  std::vector<Request> requests;
-  for (uint64_t i = 0; i < settings.batch; ++i)
-    requests.push_back(WriteRequest(*segment, i * settings.bytes, from.data() + i * settings.bytes, settings.bytes));
-  const auto once = [&]() -> Status {
-    auto batch = engine->Submit(requests);
-    if (!batch.ok()) return batch.status();
-    return batch->Wait();
+  std::vector<std::vector<Request>> requests(threads);
+  for (uint64_t i = 0; i < settings.batch * threads; ++i) {
+    requests[i / settings.batch].push_back(
+        WriteRequest(*segment, i * settings.bytes, from.data() + i * settings.bytes, settings.bytes));
+  }
+  const auto times = [&](uint64_t thread, uint64_t n) -> Status {
+    for (uint64_t i = 0; i < n; ++i) {
+      auto batch = engine->Submit(requests[thread]);
+      if (!batch.ok()) return batch.status();
+      SLIPWAY_RETURN_IF_ERROR(batch->Wait());
+    }
+    return {};
   };
-  for (int i = 0; i < 3; ++i) SLIPWAY_RETURN_IF_ERROR(once());
+  // All threads, the calling one the first, begin together; how long it takes until all have done `n` batches.
+  const auto measure = [&](uint64_t n) -> Result<double> {
+    std::vector<Status> ended(threads);
+    std::vector<Clock::time_point> begun(threads), done(threads);
+    std::barrier together(settings.threads);
+    const auto run = [&](uint64_t thread) {
+      ended[thread] = times(thread, 3);  // connects
+      together.arrive_and_wait();
+      begun[thread] = Clock::now();
+      if (ended[thread].ok()) ended[thread] = times(thread, n);
+      done[thread] = Clock::now();
+    };
+    std::vector<std::thread> others;
+    for (uint64_t t = 1; t < threads; ++t) others.emplace_back(run, t);
+    run(0);
+    for (std::thread& t : others) t.join();
+    for (const Status& status : ended) SLIPWAY_RETURN_IF_ERROR(status);
+    const auto spent = *std::max_element(done.begin(), done.end()) - *std::min_element(begun.begin(), begun.end());
+    return std::chrono::duration<double, std::nano>(spent).count();
+  };
+  const auto first = measure(1);
+  if (!first.ok()) return first.status();
   if (std::memcmp(from.data(), to.data(), bytes) != 0) return Status(SLIPWAY_E_INTERNAL, "the bytes differ");
   std::vector<double> rounds;
   for (int round = 0; round < settings.rounds; ++round) {
-    const Clock::time_point begin = Clock::now();
-    for (uint64_t i = 0; i < settings.batches; ++i) SLIPWAY_RETURN_IF_ERROR(once());
-    const double spent = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
-    rounds.push_back(spent / static_cast<double>(settings.batches * settings.batch));
+    const auto spent = measure(settings.batches);
+    if (!spent.ok()) return spent.status();
+    rounds.push_back(*spent / static_cast<double>(settings.batches * settings.batch * threads));
   }
   std::sort(rounds.begin(), rounds.end());
   return Cost{rounds[rounds.size() / 2], rounds.front(), rounds.back()};
@@ -82,6 +111,7 @@ int Main(int argc, char** argv) {
   app.add_option("--batch", settings.batch, "Writes in a batch")->check(CLI::Range(1, 65536));
   app.add_option("--batches", settings.batches, "In a round")->check(CLI::Range(1, 100000000));
   app.add_option("--rounds", settings.rounds, "Of which the median is shown")->check(CLI::Range(1, 99));
+  app.add_option("--threads", settings.threads, "That submit at once, each its own batches")->check(CLI::Range(1, 256));
   CLI11_PARSE(app, argc, argv);
   const auto cost = Measure(settings);
   if (!cost.ok()) {

@@ -69,6 +69,7 @@ struct TransferOptions {
   uint64_t completion_grace_ms = 10'000;  // past deadline or cancel, before a transport counts as stuck
   uint64_t backoff_initial_ms = 100;
   uint64_t backoff_max_ms = 5'000;
+  uint64_t dispatchers = 0;           // threads that submit without sharing a lock; 0: one a core, at most 8
   uint64_t spin_us = 50;              // wait() polls this long before it blocks
   bool verify_registrations = false;  // ask the plugin as well, and compare with the ledger (always in debug builds)
 };

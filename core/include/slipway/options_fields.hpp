@@ -225,6 +225,9 @@ void DescribeFields(V& v, O& o) {
       "First pause of a transport towards a peer after a failure; doubles with each. A longer one recovers later.");
   fields::Ms(v, "backoff_max_ms", o.backoff_max_ms, 1, kHourMs,
              "Longest such pause. A longer one recovers later and troubles a dead peer less.");
+  fields::Count(v, "dispatchers", o.dispatchers, 0, 64,
+                "How many threads submit without sharing a lock; 0: one a core, at most 8. Each that is used has a "
+                "thread and connections of its own.");
   fields::Us(v, "spin_us", o.spin_us, 0, 1'000'000,
              "How long waiting polls before it blocks. A longer spin answers sooner and costs a core meanwhile.");
   v.Flag({"verify_registrations",
