@@ -96,6 +96,8 @@ HostMemory::~HostMemory() { munmap(mapped_, mapped_bytes_); }
 struct Raw::Entries {
   int (*init)(unsigned);
   int (*get_name)(char*, int, int);
+  int (*get_count)(int*);
+  int (*get_current)(void**);
   int (*retain)(void**, int);
   int (*set_current)(void*);
   int (*alloc)(unsigned long long*, size_t);
@@ -108,10 +110,12 @@ struct Raw::Entries {
   int (*wait_all)();
 };
 
-Raw::Raw() : e_(std::make_unique<Entries>()) {
+Raw::Raw(int ordinal) : e_(std::make_unique<Entries>()) {
   void* const cuda = Open("libcuda.so.1");
   Find(cuda, "cuInit", e_->init);
   Find(cuda, "cuDeviceGetName", e_->get_name);
+  Find(cuda, "cuDeviceGetCount", e_->get_count);
+  Find(cuda, "cuCtxGetCurrent", e_->get_current);
   Find(cuda, "cuDevicePrimaryCtxRetain", e_->retain);
   Find(cuda, "cuCtxSetCurrent", e_->set_current);
   Find(cuda, "cuMemAlloc_v2", e_->alloc);
@@ -124,15 +128,25 @@ Raw::Raw() : e_(std::make_unique<Entries>()) {
   Find(cuda, "cuCtxSynchronize", e_->wait_all);
   Must(e_->init(0), "cuInit");
   char name[128] = {};
-  Must(e_->get_name(name, sizeof(name) - 1, 0), "cuDeviceGetName");
+  Must(e_->get_name(name, sizeof(name) - 1, ordinal), "cuDeviceGetName");
   name_ = name;
-  Must(e_->retain(&context_, 0), "cuDevicePrimaryCtxRetain");
+  Must(e_->retain(&context_, ordinal), "cuDevicePrimaryCtxRetain");
   MakeCurrent();
   Must(e_->make_stream(&stream_, 1), "cuStreamCreate");
 }
 Raw::~Raw() = default;
 
 void Raw::MakeCurrent() { Must(e_->set_current(context_), "cuCtxSetCurrent"); }
+int Raw::device_count() const {
+  int count = 0;
+  Must(e_->get_count(&count), "cuDeviceGetCount");
+  return count;
+}
+void* Raw::Current() const {
+  void* context = nullptr;
+  Must(e_->get_current(&context), "cuCtxGetCurrent");
+  return context;
+}
 char* Raw::Alloc(uint64_t bytes) {
   unsigned long long at = 0;
   Must(e_->alloc(&at, bytes), "cuMemAlloc");

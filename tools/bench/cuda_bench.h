@@ -37,14 +37,17 @@ class HostMemory {
   char* data_ = nullptr;
 };
 
-// The driver itself, on device 0: what there is to compare with. Failures end the program. Not thread-safe.
+// The driver itself, on one device: what there is to compare with. Failures end the program. Not thread-safe.
 class Raw {
  public:
-  Raw();
+  explicit Raw(int ordinal = 0);
   ~Raw();
   Raw(const Raw&) = delete;
   Raw& operator=(const Raw&) = delete;
   const std::string& device_name() const { return name_; }
+  int device_count() const;
+  // What of the calling thread the driver knows: its context.
+  void* Current() const;
   char* Alloc(uint64_t bytes);
   void Free(char* device);
   void Pin(void* at, uint64_t bytes);

@@ -147,6 +147,7 @@ class Table {
   void Latency(bool pinned);
   void OnDemand(uint64_t bytes, bool down);
   void Budget();
+  void Several();
 
   const Settings settings_;
   Raw raw_;
@@ -359,6 +360,65 @@ void Table::Budget() {
       above == 0 && peak <= kBudget ? "ok" : "ABOVE");
 }
 
+// All devices at once, a thread each, between memory of their own and a part each of one segment; beside as many raw
+// copies at once. A thread's context must be afterwards what it was before.
+void Table::Several() {
+  const auto count = static_cast<size_t>(raw_.device_count());
+  const std::string what = std::to_string(count) + " devices at once, 256 MiB each";
+  if (count < 2 || !Wanted(what)) return;
+  constexpr uint64_t kBytes = 256 * kMiB;
+  HostMemory reference(count * kBytes, false), segment(count * kBytes, false);
+  const RawPin pin(raw_, reference);
+  const Offered offered(pinning_, segment);
+  std::vector<std::unique_ptr<Raw>> raws;
+  std::vector<char*> devices;
+  for (size_t i = 0; i < count; ++i) {
+    raws.push_back(std::make_unique<Raw>(static_cast<int>(i)));
+    devices.push_back(raws[i]->Alloc(kBytes));
+  }
+  FillPattern(reference.data(), reference.size(), 17);
+  bool kept = true;
+  const auto at_once = [&](const std::function<void(size_t)>& one) {
+    return [&, one] {
+      std::vector<std::thread> threads;
+      std::vector<char> same(count, 1);
+      for (size_t i = 0; i < count; ++i) {
+        threads.emplace_back([&, i] {
+          raws[i]->MakeCurrent();
+          void* const before = raws[i]->Current();
+          one(i);
+          same[i] = raws[i]->Current() == before;
+        });
+      }
+      for (std::thread& t : threads) t.join();
+      for (const char s : same) kept = kept && s != 0;
+    };
+  };
+  for (const bool down : {false, true}) {
+    std::vector<std::vector<Request>> requests;
+    for (size_t i = 0; i < count; ++i) {
+      char* const host = segment.data() + i * kBytes;
+      requests.push_back(offered.Requests({down ? Down(host, devices[i], kBytes) : Up(devices[i], host, kBytes)}));
+    }
+    if (!down) std::memcpy(segment.data(), reference.data(), segment.size());
+    if (down) std::memset(segment.data(), 0, segment.size());
+    const Body raw = at_once([&](size_t i) {
+      char* const host = reference.data() + i * kBytes;
+      down ? raws[i]->Copy(host, devices[i], kBytes) : raws[i]->Copy(devices[i], host, kBytes);
+    });
+    Add((down ? "device to host, " : "host to device, ") + what, count * kBytes, raw, raw,
+        at_once([&](size_t i) { offered.Run(requests[i]); }), 0.95);
+  }
+  Check(what, std::memcmp(segment.data(), reference.data(), segment.size()) == 0);
+  for (size_t i = 0; i < count; ++i) {
+    raws[i]->MakeCurrent();
+    raws[i]->Free(devices[i]);
+  }
+  raw_.MakeCurrent();
+  verified_ = verified_ && kept;
+  if (!settings_.json) std::printf("%-40s threads' contexts %s\n", what.c_str(), kept ? "unchanged" : "CHANGED");
+}
+
 void Table::Run() {
   if (!settings_.json) {
     std::printf("%s\n%-40s %7s %7s %7s %-13s %-13s %6s\n", raw_.device_name().c_str(), "GB/s, and ratios to raw", "raw",
@@ -374,6 +434,7 @@ void Table::Run() {
   Scattered(16384, 16 * kKiB, 0.92);
   Scattered(65536, 4 * kKiB, 0.90);
   for (const bool pinned : {true, false}) Latency(pinned);
+  Several();
 }
 
 void Table::PrintJson() const {
