@@ -70,21 +70,24 @@ bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
   if (usual_ns == 0 && !DeviceCopiesFly()) return false;
   const uint64_t begin_ns = clock_.NowNs();
   const uint64_t device_ns = options_.spin_us * 1000 * kDeviceSpins;
-  const auto spins = [&] {
-    const uint64_t now_ns = clock_.NowNs();
+  const auto spins = [&](uint64_t now_ns) {
     return now_ns < until_ns && now_ns - begin_ns < (DeviceCopiesFly() ? std::max(device_ns, usual_ns) : usual_ns);
   };
-  if (!spins()) return false;
+  uint64_t now_ns = begin_ns;  // one look at the clock a round, as it may cost more than the rest of it
+  if (!spins(now_ns)) return false;
   spinners_.fetch_add(1);
   bool done = false;
-  do {
+  for (;;) {
     if (mutex_.TryLock()) {
-      ProgressLocked();
+      ProgressLocked(now_ns);
       mutex_.Unlock();
       RunCallbacks();
     }
     done = batch->done.load(std::memory_order_acquire);
-  } while (!done && spins());
+    if (done) break;
+    now_ns = clock_.NowNs();
+    if (!spins(now_ns)) break;
+  }
   // The thread kept out of the way; from here on it is needed, for this batch or for others.
   if (spinners_.fetch_sub(1) == 1 && inflight_hint_.load(std::memory_order_relaxed)) Wake();
   return done;
@@ -93,7 +96,7 @@ bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
 slipway_status Dispatcher::Wait(BatchState* batch, uint64_t timeout_ns) {
   if (batch->done.load(std::memory_order_acquire)) return batch->status;
   if (timeout_ns == 0) return SLIPWAY_IN_PROGRESS;
-  const uint64_t until_ns = DeadlineAfter(clock_.NowNs(), timeout_ns);
+  const uint64_t until_ns = timeout_ns == kNoDeadline ? kNoDeadline : DeadlineAfter(clock_.NowNs(), timeout_ns);
   if (Spin(batch, until_ns)) return batch->status;
   MutexLock lock(mutex_);
   ++batch->waiters;
@@ -178,10 +181,10 @@ uint64_t Dispatcher::NextWakeNs(uint64_t now_ns) const {
   return wake_ns;
 }
 
-void Dispatcher::WakeForTimers() {
+void Dispatcher::WakeForTimers(uint64_t now_ns) {
   if (inflight_ == nullptr && !garbage_) return;
   const uint64_t until_ns = led_for_ != nullptr ? leader_until_ns_ : thread_until_ns_;
-  if (threaded_ && NextWakeNs(clock_.NowNs()) < until_ns) Wake();
+  if (threaded_ && NextWakeNs(now_ns) < until_ns) Wake();
 }
 
 void Dispatcher::Wake() {

@@ -270,7 +270,7 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     Enqueue(batch, source, spec.priority, now_ns);
     if (batch->at_once) return batch;
     ProgressLocked(now_ns);
-    WakeForTimers();
+    WakeForTimers(now_ns);
   }
   RunCallbacks();
   return batch;

@@ -276,7 +276,8 @@ class Dispatcher {
   void Lead(BatchState* batch, uint64_t until_ns) SLIPWAY_REQUIRES(mutex_);
   void TellWaiters(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   uint64_t NextWakeNs(uint64_t now_ns) const SLIPWAY_REQUIRES(mutex_);
-  void WakeForTimers() SLIPWAY_REQUIRES(mutex_);
+  void WakeForTimers() SLIPWAY_REQUIRES(mutex_) { WakeForTimers(clock_.NowNs()); }
+  void WakeForTimers(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void Run() SLIPWAY_EXCLUDES(mutex_);
   bool Sleep(Bell* bell, uint64_t until_ns, bool on_transports) SLIPWAY_NO_TSA;  // false: nothing woke it
   bool ProgressAfter(bool woken) SLIPWAY_REQUIRES(mutex_);
