@@ -84,7 +84,8 @@ constexpr std::array<CounterInfo, kCounters> kCounterTable = {{
     {Counter::kStoreLostBytes, kUp, "store_lost_bytes", "Space given up since a transport may still write to it."},
 }};
 constexpr std::array<HistogramInfo, kHistograms> kHistogramTable = {{
-    {Histogram::kRequestNs, "request_ns", "Time from submission to completion of a batch, nanoseconds; one stands for 16 that complete at once.", 8, 40},
+    {Histogram::kRequestNs, "request_ns",
+     "Time from submission to completion of a batch, nanoseconds; one stands for 16 that complete at once.", 8, 40},
     {Histogram::kRequestBytes, "request_bytes", "Length of requests, bytes.", 6, 40},
     {Histogram::kStagingWaitNs, "staging_wait_ns", "Time that a slice waited for staging, nanoseconds.", 8, 40},
 }};
