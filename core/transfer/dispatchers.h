@@ -59,9 +59,9 @@ class Dispatchers {
     if (opened != nullptr) return opened;
     return OpenIn(segment, i);
   }
-  // For who knows that it is open there.
+  // Null where it is not open there yet.
   static RemoteSegment* OpenedIn(const SharedSegment& segment, size_t i) {
-    return segment.opened_[i].load(std::memory_order_relaxed);
+    return segment.opened_[i].load(std::memory_order_acquire);
   }
 
   // As of one dispatcher, for all of them.
