@@ -27,7 +27,7 @@ struct Settings {
   uint64_t batch = 1;  // requests in each
 
   uint64_t slot_bytes() const { return request_bytes * batch; }
-  double seconds = 1;
+  double seconds = 1, margin_seconds = 0;
 };
 
 struct Unmap {
@@ -52,8 +52,9 @@ void FillRandom(std::byte* data, uint64_t bytes) {
   }
 }
 
-// Moves for `settings.seconds`, slot i of the local memory always to or from slot i of the segment. Gives bytes per
-// second.
+// Moves for `settings.seconds` and a margin before that, slot i of the local memory always to or from slot i of the
+// segment. Gives bytes per second: with a margin, of what completed after it while all slots were in flight; without
+// one, of everything.
 Result<double> Measure(const Engine& engine, const Segment& segment, const Settings& settings, std::byte* local) {
   const bool read = settings.operation == "read";
   const uint64_t bytes = settings.request_bytes;
@@ -67,9 +68,11 @@ Result<double> Measure(const Engine& engine, const Segment& segment, const Setti
     return engine.Submit(requests);
   };
   std::vector<Batch> slots(settings.depth);
-  const Clock::time_point start = Clock::now();
-  const Clock::time_point end =
-      start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings.seconds));
+  const auto after = [](Clock::time_point from, double seconds) {
+    return from + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  };
+  Clock::time_point start = Clock::now(), now = start;
+  const Clock::time_point counted = after(start, settings.margin_seconds), end = after(counted, settings.seconds);
   uint64_t finished = 0;
   const auto finish = [&](Batch& batch) -> Status {
     SLIPWAY_RETURN_IF_ERROR(batch.Wait());
@@ -77,16 +80,23 @@ Result<double> Measure(const Engine& engine, const Segment& segment, const Setti
     batch = Batch();
     return {};
   };
-  for (uint64_t turn = 0; Clock::now() < end; ++turn) {
+  for (uint64_t turn = 0; now < end; now = Clock::now(), ++turn) {
+    if (start < counted && now >= counted && turn >= settings.depth) {
+      start = now;
+      finished = 0;
+    }
     Batch& slot = slots[turn % settings.depth];
     if (slot) SLIPWAY_RETURN_IF_ERROR(finish(slot));
     auto batch = submit(turn % settings.depth);
     if (!batch.ok()) return batch.status();
     slot = std::move(*batch);
   }
+  const auto rate = [&] { return static_cast<double>(finished) / std::chrono::duration<double>(now - start).count(); };
+  const double in_flight = rate();
   for (Batch& slot : slots)
     if (slot) SLIPWAY_RETURN_IF_ERROR(finish(slot));
-  return static_cast<double>(finished) / std::chrono::duration<double>(Clock::now() - start).count();
+  now = Clock::now();
+  return settings.margin_seconds > 0 ? in_flight : rate();
 }
 
 Result<double> MeasureVerified(const Settings& settings) {
@@ -131,6 +141,8 @@ int Main(int argc, char** argv) {
   app.add_option("--depth", settings.depth, "Batches in flight")->check(CLI::Range(1, 4096));
   app.add_option("--batch", settings.batch, "Requests in a batch")->check(CLI::Range(1, 65536));
   app.add_option("--seconds", settings.seconds, "How long")->check(CLI::Range(0.01, 3600.0));
+  app.add_option("--margin", settings.margin_seconds, "Seconds before that, which do not count")
+      ->check(CLI::Range(0.0, 3600.0));
   CLI11_PARSE(app, argc, argv);
   const auto rate = MeasureVerified(settings);
   if (!rate.ok()) {
