@@ -36,6 +36,31 @@ bool Permits(const char* limit_file, uint64_t bytes) {
   return limit >= bytes;
 }
 
+bool UseCongestion(int fd, const std::string& name) {
+  return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size())) == 0;
+}
+
+std::string CongestionOf(int fd) {
+  char name[16] = {};  // TCP_CA_NAME_MAX of the kernel, with the zero at its end
+  socklen_t length = sizeof(name);
+  return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length) == 0 ? std::string(name, strnlen(name, length))
+                                                                         : "";
+}
+
+void SetCongestion(int fd, const Config& config, bool near_peer) {
+  if (config.congestion == "system") return;
+  if (config.congestion != "auto") {
+    UseCongestion(fd, config.congestion);
+  } else if (near_peer) {
+    // bbr paces what it sends, which halves the rate where there is no bottleneck to probe for. README.md has figures.
+    if (!UseCongestion(fd, "reno")) UseCongestion(fd, "cubic");
+  } else {
+    std::string system;  // what a connection has that nobody gave another; an accepted one has its listener's
+    std::ifstream("/proc/sys/net/ipv4/tcp_congestion_control") >> system;
+    if (!system.empty() && system != CongestionOf(fd)) UseCongestion(fd, system);
+  }
+}
+
 bool ParsePort(const std::string& text, uint16_t* out) {
   if (text.empty() || text.size() > 5) return false;
   uint32_t value = 0;
@@ -162,8 +187,8 @@ bool FromSockaddr(const sockaddr_storage& in, SocketAddress* out) {
   return true;
 }
 
-slipway_status Listen(const SocketAddress& address, const std::string& where, Socket* out, SocketAddress* bound,
-                      sdk::Error& err) {
+slipway_status Listen(const SocketAddress& address, const std::string& where, const Config& config, Socket* out,
+                      SocketAddress* bound, sdk::Error& err) {
   sockaddr_storage storage;
   socklen_t len = ToSockaddr(address, &storage);
   Socket s(socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -181,6 +206,9 @@ slipway_status Listen(const SocketAddress& address, const std::string& where, So
   const int on = 1;
   setsockopt(s.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (address.family == 6) setsockopt(s.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+  // A connection that begins with bbr, which may be the system's choice, stays paced whatever it is given once
+  // accepted: packets then leave by a timer on another core, out of order on loopback.
+  SetCongestion(s.fd(), config, true);
   if (bind(s.fd(), reinterpret_cast<sockaddr*>(&storage), len) != 0) return fail(errno);
   if (listen(s.fd(), kListenBacklog) != 0) return fail(errno);
   len = sizeof(storage);
@@ -240,15 +268,7 @@ void ApplyOptions(int fd, const Config& config, bool near_peer) {
   set(IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(std::max(1u, config.keepalive_s / 3)));
   set(IPPROTO_TCP, TCP_KEEPCNT, 3);
   set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(config.peer_timeout_ms));
-  const auto congestion = [fd](std::string_view name) {
-    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size())) == 0;
-  };
-  if (config.congestion == "auto") {
-    // bbr paces what it sends, which halves the rate where there is no bottleneck to probe for. README.md has figures.
-    if (near_peer && !congestion("reno")) congestion("cubic");
-  } else if (config.congestion != "system") {
-    congestion(config.congestion);
-  }
+  SetCongestion(fd, config, near_peer);
 }
 
 }  // namespace slipway::tcp

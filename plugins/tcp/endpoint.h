@@ -49,10 +49,10 @@ slipway_status Resolve(const std::string& text, const std::string& where, uint16
 socklen_t ToSockaddr(const SocketAddress& in, sockaddr_storage* out);
 bool FromSockaddr(const sockaddr_storage& in, SocketAddress* out);
 
-// Binds and listens; *bound is the address with its port. E_CONFIG for addresses that are not this host's or may not be
-// bound, E_IO for those in use.
-slipway_status Listen(const SocketAddress& address, const std::string& where, Socket* out, SocketAddress* bound,
-                      sdk::Error& err);
+// Binds and listens; *bound is the address with its port. What is accepted begins with the congestion control of a near
+// peer: see ApplyOptions. E_CONFIG for addresses that are not this host's or may not be bound, E_IO for those in use.
+slipway_status Listen(const SocketAddress& address, const std::string& where, const Config& config, Socket* out,
+                      SocketAddress* bound, sdk::Error& err);
 
 // The networks of this host's interfaces, as of when it was made. Constant, so thread-safe.
 class LocalNetworks {

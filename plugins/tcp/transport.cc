@@ -79,9 +79,8 @@ slipway_status TcpInstance::Start(sdk::Error& err) {
     for (const SocketAddress& address : resolved) {
       bound.emplace_back();
       sockets.emplace_back();
-      if (const slipway_status s = Listen(address, where, &sockets.back(), &bound.back(), err); s != SLIPWAY_OK) {
-        return s;
-      }
+      const slipway_status s = Listen(address, where, config_, &sockets.back(), &bound.back(), err);
+      if (s != SLIPWAY_OK) return s;
     }
   }
   if (const slipway_status s = ResolveAdvertised(bound, err); s != SLIPWAY_OK) return s;

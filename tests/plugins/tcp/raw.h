@@ -99,7 +99,7 @@ class RawTarget {
     SocketAddress any;
     any.bytes = {127, 0, 0, 1};
     sdk::Error none(nullptr);
-    EXPECT_EQ(Listen(any, "", &listener_, &bound_, none), SLIPWAY_OK);
+    EXPECT_EQ(Listen(any, "", Config(), &listener_, &bound_, none), SLIPWAY_OK);
   }
   std::string Address() const {
     InstanceAddress a;

@@ -21,7 +21,7 @@ struct Connection {
     SocketAddress any, bound;
     any.bytes = {127, 0, 0, 1};
     sdk::Error none(nullptr);
-    EXPECT_EQ(Listen(any, "", &listener, &bound, none), SLIPWAY_OK);
+    EXPECT_EQ(Listen(any, "", Config(), &listener, &bound, none), SLIPWAY_OK);
     if (receive_buffer != 0) {
       setsockopt(listener.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
     }
@@ -47,7 +47,7 @@ TEST(TcpSplice, APeerOfAnotherUserIsNotLentTo) {
   SocketAddress any, bound;
   any.bytes = {127, 0, 0, 1};
   sdk::Error none(nullptr);
-  ASSERT_EQ(Listen(any, "", &listener, &bound, none), SLIPWAY_OK);
+  ASSERT_EQ(Listen(any, "", Config(), &listener, &bound, none), SLIPWAY_OK);
   int hold[2];
   ASSERT_EQ(pipe(hold), 0);
   const pid_t child = fork();
