@@ -174,6 +174,8 @@ struct BatchState {
   slipway_status cut_short = SLIPWAY_OK;  // why it was
   bool canceled = false, expired = false;
   bool bulk = false;      // some request of it is
+  bool lengthy = false;   // some request of it takes longer to move than a thread to wake
+  bool behind = false;    // others were in flight when it came
   bool failed = false;    // some request of it has
   bool inflight = false;  // it is on the dispatcher's list
   bool at_once = false;   // it was complete before anybody but its submitter knew of it

@@ -65,8 +65,10 @@ bool Dispatcher::Round::Note(const Dispatcher* dispatcher) {
 }
 
 bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
-  // What takes long anyway is not worth a processor that the transports' own threads could use.
-  const uint64_t usual_ns = batch->bulk ? 0 : options_.spin_us * 1000;
+  // What takes long anyway is not worth a processor that the transports' own threads could use, and neither is what has
+  // others of its kind before it or beside it: while its waiter wakes, those move.
+  const bool long_wait = batch->bulk || (batch->lengthy && (batch->behind || batch->requests.size() > 1));
+  const uint64_t usual_ns = long_wait ? 0 : options_.spin_us * 1000;
   if (usual_ns == 0 && !DeviceCopiesFly()) return false;
   const uint64_t begin_ns = clock_.NowNs();
   const uint64_t device_ns = options_.spin_us * 1000 * kDeviceSpins;

@@ -16,6 +16,7 @@ namespace {
 
 // Requests that are taken between two looks at what has completed; one that is cut into slices counts as several.
 constexpr uint64_t kTakenAtOnce = 4096, kSlowOne = 8;
+constexpr uint64_t kLengthyBytes = 32 << 10;
 
 uint64_t ShareBytes(const StagingPool* pool, const StagingOptions& options) {
   if (pool == nullptr) return 0;
@@ -288,6 +289,7 @@ Status Dispatcher::ComeAfter(const BatchSpec& spec) const {
 // From now on somebody else may look at it.
 void Dispatcher::ListInflight(BatchState* batch) {
   if (std::exchange(batch->inflight, true)) return;
+  batch->behind = inflight_ != nullptr;
   batch->next_inflight = inflight_;
   if (inflight_ != nullptr) inflight_->prev_inflight = batch;
   inflight_ = batch;
@@ -335,6 +337,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
     request->bulk = priority == PriorityClass::kAuto ? spec.length >= options_.bulk_threshold_bytes
                                                      : priority == PriorityClass::kBulk;
     batch->bulk |= request->bulk;
+    batch->lengthy |= spec.length >= kLengthyBytes;
     if (any_direct_ && GoDirect(&pass, request, now_ns)) {
       ++taken;
     } else {
