@@ -14,6 +14,8 @@ constexpr uint64_t kBackPressureNs = 100'000;  // before trying a full channel a
 constexpr uint32_t kPollMax = 64;
 constexpr uint32_t kPollRounds = 64;  // then others have their turn
 constexpr uint32_t kSubmitMax = 256;
+// Of bulk requests in flight towards a peer: it keeps any link busy, and a small request does not wait for more.
+constexpr uint64_t kBulkBytes = 192 << 20;
 constexpr uint64_t kWindowNs = 20'000'000;  // over which throughput is observed
 constexpr uint64_t kWindowMinBytes = 1u << 20;
 
@@ -68,9 +70,8 @@ bool Dispatcher::OpenSlices(Link* link, uint64_t now_ns) {
   // No more than one submission takes, so that the transport begins on these while the next are cut.
   bool any = false;
   for (uint32_t cut = 0; cut < kSubmitMax && link->state == Link::State::kReady && has_room(); ++cut) {
-    WorkQueue* queue = !link->small.empty()                                       ? &link->small
-                       : !link->bulk.empty() && link->open_bulk_slices < bulk_cap ? &link->bulk
-                                                                                  : nullptr;
+    const bool bulk = link->open_bulk_slices < bulk_cap && link->open_bulk_bytes < kBulkBytes;
+    WorkQueue* queue = !link->small.empty() ? &link->small : bulk && !link->bulk.empty() ? &link->bulk : nullptr;
     if (queue == nullptr || !OpenSlice(link, queue, now_ns)) break;
     any = true;
   }
@@ -164,7 +165,10 @@ Slice* Dispatcher::MakeSlice(Link* link, const WorkItem& item, const SliceCut& c
   ++request->outstanding;
   ++request->slices;
   ++link->open_slices;
-  link->open_bulk_slices += request->bulk;
+  if (request->bulk) {
+    ++link->open_bulk_slices;
+    link->open_bulk_bytes += cut.length;
+  }
   ++lane.open_slices;
   held_.AddHeld(Counter::kSlices);
   held_.AddHeld(Counter::kSlicesInflight);
@@ -337,7 +341,10 @@ void Dispatcher::CloseSlice(Slice* slice, bool keep_memory) {
   slice->staging = nullptr;
   slice->state = Slice::State::kFree;
   --link->open_slices;
-  link->open_bulk_slices -= request->bulk;
+  if (request->bulk) {
+    --link->open_bulk_slices;
+    link->open_bulk_bytes -= slice->cursor.remaining;
+  }
   --lanes_[link->number].open_slices;
   held_.SubHeld(Counter::kSlicesInflight);
   if (link->HasWork() || link->state == Link::State::kDraining) ListLink(link);

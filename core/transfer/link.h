@@ -67,6 +67,7 @@ struct Link {
   Slice* ready_first = nullptr;  // cut, copied, not yet accepted by the transport
   Slice* ready_last = nullptr;
   uint32_t open_slices = 0, open_bulk_slices = 0;
+  uint64_t open_bulk_bytes = 0;
   uint32_t segments = 0;  // that are open over it
   std::vector<SegmentRoute*> routes;
   bool listed = false;  // on the dispatcher's list of links with something to do

@@ -6,13 +6,13 @@ namespace {
 
 class FairnessTest : public TransferTest {
  protected:
-  void StartWith(const std::string& options, uint64_t per_peer = 256) {
+  void StartWith(const std::string& options, uint64_t per_peer = 256, uint64_t slice_bytes = 1 * kKiB) {
     Configuration setup;
     setup.transports = {{"fake", options}};
     setup.transfer.max_inflight_slices_per_peer = per_peer;
     setup.transfer.bulk_share_percent = 75;
     setup.transfer.bulk_threshold_bytes = 8 * kKiB;
-    setup.transfer.slice_bytes = 1 * kKiB;
+    setup.transfer.slice_bytes = slice_bytes;
     Start(setup);
     Register(local_.data(), local_.size());
   }
@@ -57,6 +57,20 @@ TEST_F(FairnessTest, NoMoreThanThePeersCapIsInFlight) {
   LetGo();
   Finish(bulk);
   Finish(small);
+}
+
+TEST_F(FairnessTest, BulkIsBoundedInBytesSoThatSmallRequestsDoNotWaitForGigabytes) {
+  constexpr uint64_t kSlice = 1024 * kKiB, kRequest = 4 * kSlice;
+  StartWith(R"({"max_inflight": 4096})", 4096, kSlice);
+  RemoteSegment* segment = OpenSegment(kRequest);
+  const std::vector<char> source = Pattern(kRequest, 4);
+  Register(const_cast<char*>(source.data()), source.size());
+  Hold();
+  BatchState* bulk = Submit(std::vector<RequestSpec>(64, Write(const_cast<char*>(source.data()), kRequest, segment)));
+  Settle();
+  EXPECT_EQ(Fake().inflight_now, 192u);
+  LetGo();
+  Finish(bulk);
 }
 
 TEST_F(FairnessTest, BulkLeavesRoomForSmallRequestsAlsoWhereTheChannelIsTheBound) {

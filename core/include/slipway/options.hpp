@@ -61,7 +61,7 @@ struct TransferOptions {
   uint64_t max_request_bytes = uint64_t{1} << 40;
   uint64_t max_batch_requests = 1u << 20;
   uint64_t max_inflight_requests = 1u << 20;  // of the engine; beyond: E_AGAIN
-  uint64_t max_inflight_slices_per_peer = 256;
+  uint64_t max_inflight_slices_per_peer = 1024;
   uint64_t bulk_share_percent = 75;            // of the in-flight slices, when small requests wait
   uint64_t bulk_threshold_bytes = 256u << 10;  // requests of at least this size are bulk
   uint64_t default_deadline_ms = 60'000;       // of a batch submitted without one

@@ -209,8 +209,8 @@ void DescribeFields(V& v, O& o) {
                 "Most slices at once towards one peer. A larger limit fills longer links and costs the peer more "
                 "buffers.");
   fields::Percent(v, "bulk_share_percent", o.bulk_share_percent,
-                  "How much of the slices in flight bulk requests may hold while small ones wait. A larger share makes "
-                  "small requests wait longer.");
+                  "How much of the slices in flight bulk requests may hold while small ones wait, 192 MiB at most. A "
+                  "larger share makes small requests wait longer.");
   fields::Bytes(v, "bulk_threshold_bytes", o.bulk_threshold_bytes, 0, kTiB,
                 "Requests of at least this length are bulk. A larger threshold puts more requests in the quick class.");
   fields::Ms(v, "default_deadline_ms", o.default_deadline_ms, 1, 7 * 24 * kHourMs,
