@@ -62,7 +62,8 @@ void TcpChannel::WakeCore() {
 void TcpChannel::NeedNotWake() { waking_.fetch_sub(1, std::memory_order_release); }
 
 slipway_status TcpChannel::Poll(sdk::Completions& out) {
-  if (event_fd_ >= 0) {
+  // What is there already is taken first; who finds more than one call takes comes again, and then looks for others.
+  if (event_fd_ >= 0 && ready_.load(std::memory_order_acquire) < out.room()) {
     // Before the completions are looked at: what comes later rings again. Who rings may not have written yet; then the
     // bell stays rung for the next time.
     uint64_t count;

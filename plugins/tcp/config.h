@@ -34,7 +34,7 @@ struct Config {
   uint32_t busy_poll_us = 50;
   bool poll_receives = true;
   uint64_t inline_send_bytes = uint64_t{64} << 10;
-  uint64_t splice_bytes = uint64_t{256} << 10;  // 0: never
+  uint64_t splice_bytes = uint64_t{64} << 10;  // 0: never
 };
 
 // JSON Schema, draft 7. Its defaults are those of Config, by a test.

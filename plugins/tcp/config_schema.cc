@@ -87,8 +87,8 @@ const char kConfigSchema[] = R"json({
       "type": "integer", "minimum": 0, "maximum": 67108864, "default": 65536
     },
     "splice_bytes": {
-      "description": "Bodies from this length on are sent without a copy to a peer on this host that runs as the same user: their pages are lent to it. 0: never.",
-      "type": "integer", "minimum": 0, "maximum": 1073741824, "default": 262144
+      "description": "Writes from this length on are sent without a copy to a peer on this host that runs as the same user: their pages are lent to it. What reads are answered with, from four times that length on. 0: never.",
+      "type": "integer", "minimum": 0, "maximum": 1073741824, "default": 65536
     }
   }
 })json";

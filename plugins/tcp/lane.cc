@@ -128,6 +128,7 @@ bool Lane::OnHelloAck(const Frame& frame) {
   }
   if (instance_->config().splice_bytes != 0 && instance_->networks().Near(peer_->address(address_ - 1)) &&
       PeerIsSameUser(socket_.fd()) && pipe_.Open()) {
+    headers_.resize((size_t{mask_} + 1) * kHeaderBytes);
     splicing_.store(true, std::memory_order_relaxed);
   }
   progress_ns_.store(loop_->now_ns(), std::memory_order_relaxed);
@@ -412,7 +413,7 @@ void Lane::End(slipway_status status) {
       if (!r.completed) Complete(&r, r.canceled ? SLIPWAY_E_CANCELED : status, &wakes_);
     }
     head_ = received_ = sent_ = tail_;
-    sent_part_ = in_call_ = 0;
+    sent_part_ = in_call_ = joined_ = 0;
     frame_end_ = sent_;
     queued_bytes_.store(0, std::memory_order_relaxed);
   }

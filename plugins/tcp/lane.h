@@ -37,7 +37,6 @@ struct Request {
   // By the lane:
   bool completed = false;  // its completion is queued; local memory is not touched any more
   bool skipped = false;    // never sent: canceled before
-  bool spliced = false;    // its body goes through the pipe
   bool joined = false;     // its body is part of the frame of the request before
   bool answered = false;
   bool canceled = false;
@@ -109,12 +108,14 @@ class Lane : public Pollable {
   // Sending, by whoever holds sending_.
   SendResult SendSome(uint64_t* budget, bool on_loop) SLIPWAY_EXCLUDES(mutex_);
   SendResult Sent(uint64_t sent, uint64_t wanted, int error) SLIPWAY_EXCLUDES(mutex_);
-  SendResult SpliceBody(const Batch& batch, uint64_t* budget) SLIPWAY_EXCLUDES(mutex_);
+  SendResult SendPiped(Batch* batch, uint64_t* budget) SLIPWAY_EXCLUDES(mutex_);
   void Gather(Batch* batch, uint64_t budget, bool on_loop) SLIPWAY_REQUIRES(mutex_);
   void GatherControl(Batch* batch) SLIPWAY_REQUIRES(mutex_);
   void Advance(uint64_t sent, WakeSet* wakes) SLIPWAY_REQUIRES(mutex_);
   void BeginFrame(uint64_t index) SLIPWAY_REQUIRES(mutex_);
   bool MidFrame() const SLIPWAY_REQUIRES(mutex_);
+  bool MayBeSent(uint64_t index) const SLIPWAY_REQUIRES(mutex_);
+  uint64_t BodyLeft(uint64_t index, uint64_t part) const SLIPWAY_REQUIRES(mutex_);
   uint64_t FrameBytes(const Request& r) const { return (r.joined ? 0 : kHeaderBytes) + (r.write ? r.length : 0); }
   Frame FrameOf(uint64_t index) const SLIPWAY_REQUIRES(mutex_);
 
@@ -144,7 +145,8 @@ class Lane : public Pollable {
   // The loop's thread only. The descriptor is also used by whoever holds sending_; it is closed holding that.
   State state_ = State::kIdle;
   Socket socket_;
-  SplicePipe pipe_;  // likewise
+  SplicePipe pipe_;               // likewise
+  std::vector<uint8_t> headers_;  // likewise: of requests that are lent with their headers, placed as in ring_
   std::unique_ptr<ReceiveState> rx_;
   size_t address_ = 0;
   uint64_t deadline_ns_ = 0;  // of the attempt under way
@@ -171,7 +173,8 @@ class Lane : public Pollable {
   uint64_t in_call_ SLIPWAY_GUARDED_BY(mutex_) = 0;       // those below may be with the kernel right now
   uint64_t frame_end_ SLIPWAY_GUARDED_BY(mutex_) = 0;     // those below are in a frame that has begun
   uint64_t tail_ SLIPWAY_GUARDED_BY(mutex_) = 0;
-  uint64_t window_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // requests on the wire; 0 until the peer greeted
+  uint64_t joined_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // of those from head_ on that are in the frame of one before
+  uint64_t window_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // frames on the wire; 0 until the peer greeted
   bool ended_ SLIPWAY_GUARDED_BY(mutex_) = false;
   uint64_t large_ SLIPWAY_GUARDED_BY(mutex_) = 0;               // requests that are outstanding
   uint64_t short_run_ SLIPWAY_GUARDED_BY(mutex_) = kShortRun;   // requests since the last large one, or since idle

@@ -20,21 +20,21 @@ constexpr uint64_t kJoinedBytes = 256 << 10;
 // More in one call would hold the lane's other senders up for longer than a system call is worth.
 constexpr uint64_t kBytesPerCall = 1 << 20;
 constexpr uint64_t kLarge = 32 << 10;  // of a request
+// Who submits copies a shorter body than this into the socket itself; the loop need not be woken for it.
+constexpr uint64_t kCopiedInline = 256 << 10;
 
 }  // namespace
 
-// What one system call sends. The headers are made anew for every call, so a request needs no room for one.
+// What is sent at once. The headers are made anew every time, so a request needs no room for one, unless it is lent.
 struct Lane::Batch {
   iovec iov[kPartsPerCall];
   uint8_t headers[kFramesPerCall][kHeaderBytes];
   size_t parts = 0, frames = 0;
   uint64_t bytes = 0;
-  bool body_follows = false;      // the last frame's body goes through the pipe, in the next call
-  bool left_to_loop = false;      // the next frame's does, which is not this thread's to do
-  const uint8_t* body = nullptr;  // instead of the above: a body to be spliced, body_bytes of it
-  uint64_t body_bytes = 0;
+  bool piped = false;         // all of it is lent, through the pipe
+  bool more_follows = false;  // the next frame goes another way
+  bool left_to_loop = false;  // the next frame is not this thread's to send
 
-  uint8_t* NextHeader() { return headers[frames++]; }
   void Add(const void* data, uint64_t n) {
     bytes += n;
     if (parts != 0 && static_cast<const uint8_t*>(iov[parts - 1].iov_base) + iov[parts - 1].iov_len == data) {
@@ -101,6 +101,9 @@ Frame Lane::FrameOf(uint64_t index) const {
 
 bool Lane::MidFrame() const { return sent_part_ != 0 || (sent_ < frame_end_ && At(sent_).joined); }
 
+// The peer bounds the frames that it has not answered. What shares one that has begun needs no more room.
+bool Lane::MayBeSent(uint64_t index) const { return index < frame_end_ || index - head_ - joined_ < window_; }
+
 uint64_t Lane::handed_out() const { return std::max({in_call_, frame_end_, sent_}); }
 
 // Writes that follow one another in the peer's memory share a frame and its answer: most of what a short one costs,
@@ -109,15 +112,15 @@ void Lane::BeginFrame(uint64_t index) {
   Request& first = At(index);
   uint64_t bytes = first.length, end = index + 1;
   const uint64_t limit = std::min(kJoinedBytes, peer_->slice_bytes_max());
-  const bool joins = first.write && !first.skipped && !first.spliced;
-  for (; joins && end < tail_ && end - head_ < window_; ++end) {
+  const bool joins = first.write && !first.skipped;
+  for (; joins && end < tail_; ++end) {
     Request& r = At(end);
     if (!r.write || r.completed || r.remote != first.remote || r.offset != first.offset + bytes ||
         bytes + r.length > limit) {
       break;
     }
     r.joined = true;
-    r.spliced = false;
+    ++joined_;
     bytes += r.length;
   }
   frame_end_ = end;
@@ -144,41 +147,54 @@ void Lane::GatherControl(Batch* batch) {
   if (control_begin_ != control_end_) batch->Add(control_ + control_begin_, control_end_ - control_begin_);
 }
 
+// What is left of the body of the frame that request `index` is in, `part` bytes into that request's part of it.
+uint64_t Lane::BodyLeft(uint64_t index, uint64_t part) const {
+  const Request& first = At(index);
+  if (!first.write) return 0;
+  const uint64_t header_bytes = first.joined ? 0 : kHeaderBytes;
+  uint64_t left = first.length - (part > header_bytes ? part - header_bytes : 0);
+  for (uint64_t i = index + 1; i < frame_end_ && At(i).joined; ++i) left += At(i).length;
+  return left;
+}
+
 void Lane::Gather(Batch* batch, uint64_t budget, bool on_loop) {
-  const uint64_t limit = std::min(budget, kBytesPerCall);
+  uint64_t limit = std::min(budget, kBytesPerCall);
   const uint64_t splice_bytes =
       splicing_.load(std::memory_order_relaxed) ? instance_->config().splice_bytes : ~uint64_t{0};
   GatherControl(batch);
   uint64_t index = sent_;
   uint64_t part = sent_part_;
-  for (; index < tail_ && index - head_ < window_ && batch->frames < kFramesPerCall &&
-         batch->parts + 2 <= kPartsPerCall && batch->bytes < limit;
+  for (; index < tail_ && MayBeSent(index) && batch->frames < kFramesPerCall && batch->parts + 2 <= kPartsPerCall &&
+         batch->bytes < limit;
        ++index) {
     Request& r = At(index);
-    if (part == 0 && index >= frame_end_) {
+    const bool begins = part == 0 && index >= frame_end_;
+    if (begins) {
       if (r.completed) r.skipped = true;
-      r.spliced = r.write && r.length >= splice_bytes;
-      if (!r.spliced || on_loop) BeginFrame(index);
+      BeginFrame(index);
     }
     if (r.skipped) continue;
-    if (r.spliced && !on_loop) {
-      batch->left_to_loop = true;
-      break;
+    if (begins || index == sent_) {
+      const uint64_t left = BodyLeft(index, part);
+      if (left >= splice_bytes && !on_loop && left >= kCopiedInline) {
+        batch->left_to_loop = true;
+        break;
+      }
+      if (left >= splice_bytes && on_loop && !batch->piped) {
+        // What has been gathered so far may not stay as it is for as long as pages are lent.
+        batch->more_follows = batch->parts != 0;
+        if (batch->more_follows) break;
+        batch->piped = true;
+        limit = std::min(limit, kPipedBytesPerCall);
+      }
     }
     const uint64_t header_bytes = r.joined ? 0 : kHeaderBytes;
     if (part < header_bytes) {
-      uint8_t* header = batch->NextHeader();
+      uint8_t* header = batch->piped ? &headers_[(index & mask_) * kHeaderBytes] : batch->headers[batch->frames];
+      ++batch->frames;
       EncodeHeader(FrameOf(index), header);
       batch->Add(header + part, kHeaderBytes - part);
       part = kHeaderBytes;
-      batch->body_follows = r.spliced;
-    } else if (r.spliced) {
-      batch->body = r.local + (part - kHeaderBytes);
-      batch->body_bytes = r.length - (part - kHeaderBytes);
-    }
-    if (r.spliced) {
-      ++index;
-      break;
     }
     if (r.write) {
       const uint64_t from = part - header_bytes;
@@ -211,7 +227,7 @@ void Lane::Advance(uint64_t sent, WakeSet* wakes) {
     do ++begun;
     while (begun < frame_end_ && At(begun).joined);
   }
-  for (uint64_t i = begun; i < frame_end_; ++i) At(i).joined = false;
+  for (uint64_t i = begun; i < frame_end_; ++i) joined_ -= std::exchange(At(i).joined, false) ? 1 : 0;
   frame_end_ = begun;
   // Canceled while they were with the kernel, which then took nothing of them.
   for (uint64_t i = begun; i < in_call_; ++i) {
@@ -224,29 +240,37 @@ void Lane::Advance(uint64_t sent, WakeSet* wakes) {
 }
 
 Lane::SendResult Lane::SendSome(uint64_t* budget, bool on_loop) {
+  if (pipe_.held() != 0) {
+    // What the pipe holds counts as sent; the socket takes it before anything else.
+    int error = 0;
+    if (pipe_.Flush(socket_.fd(), &error) != 0) {
+      progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
+    }
+    if (error != 0) return Sent(0, 1, error);
+  }
   Batch batch;
   {
     MutexLock lock(mutex_);
     if (ended_ || window_ == 0) return SendResult::kNothing;
     if (*budget == 0) {
       const bool more =
-          ping_wanted_ || done_wanted_ || control_begin_ != control_end_ || (sent_ < tail_ && sent_ - head_ < window_);
+          ping_wanted_ || done_wanted_ || control_begin_ != control_end_ || (sent_ < tail_ && MayBeSent(sent_));
       return more ? SendResult::kBudget : SendResult::kNothing;
     }
     Gather(&batch, *budget, on_loop);
-    if (batch.parts == 0 && batch.body == nullptr) {
+    if (batch.parts == 0) {
       WakeSet none;
       Advance(0, &none);  // past skipped requests, whose completions are queued
       return batch.left_to_loop ? SendResult::kBudget : SendResult::kNothing;
     }
   }
-  if (batch.body != nullptr) return SpliceBody(batch, budget);
+  if (batch.piped) return SendPiped(&batch, budget);
   msghdr message{};
   message.msg_iov = batch.iov;
   message.msg_iovlen = batch.parts;
   ssize_t n;
   do {
-    n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (batch.body_follows ? MSG_MORE : 0));
+    n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (batch.more_follows ? MSG_MORE : 0));
   } while (n < 0 && errno == EINTR);
   const int error = n < 0 ? errno : 0;
   const uint64_t sent = n > 0 ? static_cast<uint64_t>(n) : 0;
@@ -254,21 +278,17 @@ Lane::SendResult Lane::SendSome(uint64_t* budget, bool on_loop) {
   return Sent(sent, batch.bytes, error);
 }
 
-Lane::SendResult Lane::SpliceBody(const Batch& batch, uint64_t* budget) {
-  int error = 0;
-  const uint64_t wanted = std::min(batch.body_bytes, kBytesPerCall);
-  const uint64_t sent = pipe_.Send(socket_.fd(), batch.body, wanted, &error);
-  instance_->stats().Add(Counter::bytes_spliced, sent);
-  *budget -= std::min(*budget, sent);
-  const bool refused = error != 0 && error != EAGAIN && error != EPIPE && error != ECONNRESET && pipe_.held() == 0;
-  const SendResult result = Sent(sent, wanted, error);
-  if (!refused || result != SendResult::kWouldBlock) return result;
-  // Memory whose pages cannot be lent, such as a device's: it is copied, and so is all that follows.
-  instance_->stats().Add(Counter::splice_refused);
-  splicing_.store(false, std::memory_order_relaxed);
-  MutexLock lock(mutex_);
-  At(sent_).spliced = false;
-  return SendResult::kMore;
+Lane::SendResult Lane::SendPiped(Batch* batch, uint64_t* budget) {
+  const SplicePipe::Sent sent = pipe_.Send(socket_.fd(), batch->iov, batch->parts);
+  instance_->stats().Add(Counter::bytes_spliced, sent.bytes);
+  *budget -= std::min(*budget, sent.bytes);
+  const SendResult result = Sent(sent.bytes, sent.refused ? sent.bytes : batch->bytes, sent.error);
+  if (sent.refused) {
+    // Memory whose pages cannot be lent, such as a device's: it is copied, and so is all that follows.
+    instance_->stats().Add(Counter::splice_refused);
+    splicing_.store(false, std::memory_order_relaxed);
+  }
+  return sent.error == EAGAIN ? SendResult::kWouldBlock : result;
 }
 
 // After a system call that sent so much.
@@ -349,6 +369,7 @@ void Lane::PopAnswered(WakeSet* wakes) {
   while (head_ < received_ && head_ < sent_) {
     Request& r = At(head_++);
     if (r.length >= kLarge) --large_;
+    if (r.joined) --joined_;
     if (!r.completed) Complete(&r, r.status, wakes);
     queued_bytes_.fetch_sub(r.length, std::memory_order_relaxed);
   }

@@ -8,7 +8,7 @@ namespace slipway::tcp {
 namespace {
 
 // Lanes are told apart by what they have queued only beyond this: small slices stay together and share system calls.
-constexpr int kLaneGranularityLog2 = 18;
+constexpr int kLaneGranularityLog2 = 20;
 
 }  // namespace
 

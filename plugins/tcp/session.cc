@@ -88,13 +88,13 @@ void Session::OnEvents(uint32_t events) {
   if ((events & EPOLLERR) != 0) return Close(Counter::connections_closed, "the peer reset it", SLIPWAY_E_PEER);
   if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) rx_.ending = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) ReceiveAll();
-  if (!closed_ && first_ != last_) SendAll();
+  if (!closed_ && unsent()) SendAll();
 }
 
 void Session::OnScheduled() {
   if (closed_) return;
   if (std::exchange(more_, false)) ReceiveAll();
-  if (!closed_ && first_ != last_) SendAll();
+  if (!closed_ && unsent()) SendAll();
 }
 
 void Session::OnTick(uint64_t now_ns) {
@@ -111,7 +111,7 @@ void Session::OnTick(uint64_t now_ns) {
   const bool send_stalled = (first_ != last_ || !lent_.empty()) && now_ns > sent_ns_ + limit_ns;
   if (receive_stalled || send_stalled) {
     Close(Counter::connections_stalled, "it stalled in the middle of a frame for peer_timeout_ms", SLIPWAY_E_PEER);
-  } else if (first_ != last_) {
+  } else if (unsent()) {
     SendAll();  // a send may have failed for want of memory, of which no event tells that it is over
   }
 }
@@ -192,6 +192,7 @@ bool Session::OnHello(const Frame& frame) {
   instance_->OnSessionGreeted();
   const uint64_t window = std::min<uint64_t>(frame.offset, instance_->config().max_requests_per_connection);
   answers_.resize(window + kPingsMax);
+  if (lending_) headers_.resize(answers_.size() * kHeaderBytes);
   if (!Push(Op::kHelloAck, kProtocolVersion, SLIPWAY_OK, instance_->config().max_slice_bytes, nullptr, nullptr)) {
     return false;
   }

@@ -47,7 +47,8 @@ class Session : public Pollable {
     Frame frame;
     Registration* registration = nullptr;  // held until the body is sent
     const uint8_t* body = nullptr;
-    bool lent = false;  // the body's pages are lent, until READ_DONE
+    bool lent = false;    // the body's pages are lent, until READ_DONE
+    uint64_t number = 0;  // of those that are lent
 
     uint64_t bytes() const { return kHeaderBytes + (body != nullptr ? frame.length : 0); }
   };
@@ -66,9 +67,10 @@ class Session : public Pollable {
   void ReceiveAll();
   void SendAll();
   SendResult SendFrames();
-  SendResult SpliceBody();
+  SendResult SendLent();
   void Advance(uint64_t sent);
   bool MayLend(uint64_t length) const;
+  bool unsent() const { return first_ != last_ || pipe_.held() != 0; }
   Answer& At(uint64_t i) { return answers_[i % answers_.size()]; }
   void ReleaseAll();
 
@@ -96,7 +98,9 @@ class Session : public Pollable {
   uint64_t first_ = 0, last_ = 0;
   uint64_t sent_part_ = 0;
   SplicePipe pipe_;
-  std::deque<Lent> lent_;  // by ascending id, at most as many as the window
+  uint64_t lent_in_all_ = 0;
+  std::vector<uint8_t> headers_;  // of answers that are lent, by number; never are more lent than there is room for
+  std::deque<Lent> lent_;         // by ascending id, at most as many as the window
 
   Counter refusal_ = Counter::protocol_errors;
   std::string refused_;

@@ -108,28 +108,39 @@ void SplicePipe::Close() {
   held_ = 0;
 }
 
-uint64_t SplicePipe::Send(int socket, const uint8_t* body, uint64_t n, int* error) {
-  uint64_t sent = 0;
+uint64_t SplicePipe::Flush(int socket, bool more_follows, int* error) {
+  uint64_t moved = 0;
   *error = 0;
-  while (*error == 0 && (held_ != 0 || sent < n)) {
-    if (held_ == 0) {
-      const iovec pages{const_cast<uint8_t*>(body) + sent, static_cast<size_t>(n - sent)};
-      const ssize_t m = vmsplice(write_fd_, &pages, 1, SPLICE_F_NONBLOCK);
-      if (m > 0) {
-        held_ = static_cast<uint64_t>(m);
-      } else if (m == 0 || errno != EINTR) {
-        *error = m == 0 ? EFAULT : errno;
-      }
-      continue;
+  while (held_ != 0 && *error == 0) {
+    const unsigned more = more_follows ? SPLICE_F_MORE : 0;
+    const ssize_t n = splice(read_fd_, nullptr, socket, nullptr, held_, SPLICE_F_NONBLOCK | more);
+    if (n > 0) {
+      held_ -= static_cast<uint64_t>(n);
+      moved += static_cast<uint64_t>(n);
+    } else if (n == 0 || errno != EINTR) {
+      *error = n == 0 ? EPIPE : errno;
     }
-    const unsigned more = sent + held_ < n ? SPLICE_F_MORE : 0;
-    const ssize_t m = splice(read_fd_, nullptr, socket, nullptr, held_, SPLICE_F_NONBLOCK | more);
-    if (m > 0) {
-      held_ -= static_cast<uint64_t>(m);
-      sent += static_cast<uint64_t>(m);
-    } else if (m == 0 || errno != EINTR) {
-      *error = m == 0 ? EPIPE : errno;
+  }
+  return moved;
+}
+
+SplicePipe::Sent SplicePipe::Send(int socket, iovec* parts, size_t count) {
+  Sent sent;
+  if (held_ != 0) (void)Flush(socket, &sent.error);
+  while (sent.error == 0 && count != 0) {
+    // The pipe is empty, so it takes something of any memory that can be lent.
+    const ssize_t n = vmsplice(write_fd_, parts, count, SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      sent.refused = true;
+      break;
     }
+    held_ = static_cast<uint64_t>(n);
+    sent.bytes += held_;
+    uint64_t taken = held_;
+    for (; count != 0 && taken >= parts->iov_len; ++parts, --count) taken -= parts->iov_len;
+    if (count != 0) *parts = {static_cast<uint8_t*>(parts->iov_base) + taken, parts->iov_len - taken};
+    (void)Flush(socket, count != 0, &sent.error);
   }
   return sent;
 }

@@ -132,5 +132,56 @@ TEST_F(TcpFrames, WhatWaitsForAFullSocketIsCanceledAtOnceUnlessItsFrameHasBegun)
   }
 }
 
+TEST_F(TcpFrames, ThePeersWindowBoundsFramesHoweverManyWritesShareThem) {
+  RawTarget target;
+  // The io thread receives, since nobody polls before all of it has arrived.
+  Node initiator(R"({"lanes": 1, "max_inflight": 1024, "peer_timeout_ms": 60000, "poll_receives": false})");
+  slipway_peer* peer = initiator.StartConnect(target.Address());
+  RawConnection wire = target.Accept();
+  constexpr uint64_t kWindow = 2;
+  ASSERT_TRUE(target.Greet(wire, kWindow));
+  ASSERT_EQ(initiator.WaitReady(peer), SLIPWAY_OK);
+  slipway_remote* remote = initiator.Import(peer, target.Registration(kMemory));
+  // Four frames' worth, in many more writes than the window has places.
+  constexpr uint64_t kEach = 4096, kAll = 512, kSubmit = 64;
+  for (uint64_t first = 0; first < kAll; first += kSubmit) {
+    std::vector<slipway_slice> slices;
+    for (uint64_t i = first; i < first + kSubmit; ++i)
+      slices.push_back(Node::Slice(SLIPWAY_OP_WRITE, i, local_.data() + i * kEach, kEach, remote, i * kEach));
+    uint32_t accepted = 0;
+    ASSERT_EQ(Table().submit(initiator.channel, slices.data(), sizeof(slices[0]), kSubmit, &accepted, nullptr),
+              SLIPWAY_OK);
+    ASSERT_EQ(accepted, kSubmit);
+  }
+  uint64_t arrived = 0, frames = 0;
+  Bytes all(kAll * kEach);
+  while (arrived < kAll) {
+    std::vector<Frame> unanswered;
+    for (uint64_t i = 0; i < kWindow && arrived < kAll; ++i) {
+      const auto request = wire.Receive();
+      ASSERT_TRUE(request);
+      ASSERT_EQ(request->offset, arrived * kEach);
+      ASSERT_TRUE(wire.ReceiveBytes(all.data() + request->offset, request->length));
+      arrived += request->length / kEach;
+      unanswered.push_back(*request);
+    }
+    frames += unanswered.size();
+    if (arrived < kAll) {
+      std::this_thread::sleep_for(milliseconds(20));
+      uint8_t byte;
+      EXPECT_EQ(recv(wire.fd(), &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1) << "a frame beyond the window";
+    }
+    for (const Frame& request : unanswered) {
+      Frame ack;
+      ack.op = Op::kWriteAck;
+      ack.id = request.id;
+      ASSERT_TRUE(wire.Send(ack));
+    }
+  }
+  for (const auto& c : initiator.Collect(kAll)) EXPECT_EQ(c.status, SLIPWAY_OK);
+  EXPECT_LT(frames, kAll / 8) << "writes that follow one another were sent one by one";
+  EXPECT_TRUE(std::equal(all.begin(), all.end(), local_.begin()));
+}
+
 }  // namespace
 }  // namespace slipway::tcp

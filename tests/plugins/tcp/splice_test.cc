@@ -77,16 +77,21 @@ TEST(TcpSplice, AFullSocketKeepsTheRestForLater) {
   Connection c(32 << 10);
   SplicePipe pipe;
   ASSERT_TRUE(pipe.Open());
-  const Bytes body = Pattern(16 << 20, 5);
+  Bytes body = Pattern(16 << 20, 5);
   Bytes back(body.size());
   uint64_t sent = 0, got = 0;
   bool was_full = false;
   while (got < body.size()) {
-    int error = 0;
+    iovec part{body.data() + sent, body.size() - sent};
     if (sent < body.size()) {
-      sent += pipe.Send(c.near.fd(), body.data() + sent, body.size() - sent, &error);
-      ASSERT_TRUE(error == 0 || error == EAGAIN) << error;
-      was_full = was_full || error == EAGAIN;
+      const SplicePipe::Sent now = pipe.Send(c.near.fd(), &part, 1);
+      ASSERT_TRUE(now.error == 0 || now.error == EAGAIN) << now.error;
+      EXPECT_FALSE(now.refused);
+      sent += now.bytes;
+      was_full = was_full || now.error == EAGAIN;
+    } else {
+      int error = 0;
+      pipe.Flush(c.near.fd(), &error);
     }
     const ssize_t n = recv(c.far.fd(), back.data() + got, back.size() - got, 0);
     ASSERT_GT(n, 0);
@@ -103,9 +108,11 @@ TEST(TcpSplice, MemoryThatCannotBeLentIsRefusedAndNothingIsSent) {
   ASSERT_TRUE(pipe.Open());
   void* nothing = mmap(nullptr, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(nothing, MAP_FAILED);
-  int error = 0;
-  EXPECT_EQ(pipe.Send(c.near.fd(), static_cast<uint8_t*>(nothing), 65536, &error), 0u);
-  EXPECT_EQ(error, EFAULT);
+  iovec part{nothing, 65536};
+  const SplicePipe::Sent sent = pipe.Send(c.near.fd(), &part, 1);
+  EXPECT_EQ(sent.bytes, 0u);
+  EXPECT_EQ(sent.error, 0);
+  EXPECT_TRUE(sent.refused);
   EXPECT_EQ(pipe.held(), 0u);
   munmap(nothing, 65536);
 }
