@@ -271,4 +271,13 @@ void ApplyOptions(int fd, const Config& config, bool near_peer) {
   SetCongestion(fd, config, near_peer);
 }
 
+ssize_t SendParts(int fd, iovec* parts, size_t count, bool more_follows) {
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more_follows ? MSG_MORE : 0);
+  if (count == 1) return send(fd, parts->iov_base, parts->iov_len, flags);  // cheaper
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  return sendmsg(fd, &message, flags);
+}
+
 }  // namespace slipway::tcp

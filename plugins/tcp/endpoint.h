@@ -3,6 +3,7 @@
 #define SLIPWAY_PLUGINS_TCP_ENDPOINT_H_
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <string>
 #include <vector>
@@ -72,6 +73,10 @@ class LocalNetworks {
 // Options of a connection, before connect or after accept. What the system refuses is left as it is: all of them only
 // change how fast a connection is, except for the time limits, which the io threads check as well.
 void ApplyOptions(int fd, const Config& config, bool near_peer);
+
+// What the kernel takes of the parts now, or -1 and errno: never blocks, never raises SIGPIPE. `more_follows`: a packet
+// that is not full may wait for what is sent next.
+ssize_t SendParts(int fd, iovec* parts, size_t count, bool more_follows);
 
 }  // namespace slipway::tcp
 

@@ -104,6 +104,7 @@ void IoLoop::Enter(Pollable* p) { members_.push_back(p); }
 
 void IoLoop::Leave(Pollable* p) {
   std::erase(members_, p);
+  if (last_ == p) last_ = nullptr;
   MutexLock lock(mutex_);
   std::erase(scheduled_, p);
   std::replace(running_.begin(), running_.end(), p, static_cast<Pollable*>(nullptr));
@@ -161,11 +162,23 @@ void IoLoop::RunQueued() {
   }
 }
 
+// Asking the socket itself, where the next request is most likely to come, takes one system call less than asking epoll
+// whether to. The others, and whoever wakes the loop, have their turn in between.
+bool IoLoop::LookAtLast() {
+  if (last_ == nullptr || ++looks_ % kLooks == 0 || wake_pending_.load(std::memory_order_relaxed)) return false;
+  if (last_->Look()) patience_.OnEvent(now_ns_);
+  return true;
+}
+
 void IoLoop::Main() {
   epoll_event events[kEventsMax];
   uint64_t next_tick_ns = 0;
   while (!stop_.load()) {
     const bool looks = patience_.Looks(now_ns_);
+    if (looks && now_ns_ < next_tick_ns && LookAtLast()) {
+      now_ns_ = host_.NowNs();
+      continue;
+    }
     const int wait_ms = looks ? 0 : members_.empty() ? -1 : static_cast<int>(tick_ms_);
     const int n = epoll_wait(epoll_fd_, events, kEventsMax, wait_ms);
     now_ns_ = host_.NowNs();
@@ -176,6 +189,7 @@ void IoLoop::Main() {
       if (p == nullptr) {
         woken = true;
       } else if (!p->dead_) {
+        last_ = p;
         p->OnEvents(events[i].events);
       }
     }

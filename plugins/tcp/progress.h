@@ -18,6 +18,9 @@ class Pollable {
  public:
   virtual ~Pollable() = default;
   virtual void OnEvents(uint32_t epoll_events) = 0;
+  // Whether something came that no event has told of yet; then it has been dealt with. Asked of the last that had an
+  // event while the loop looks for more before it sleeps.
+  virtual bool Look() { return false; }
   virtual void OnScheduled() {}                // after IoLoop::Schedule
   virtual void OnAdopted() {}                  // after IoLoop::Adopt
   virtual void OnTick(uint64_t /*now_ns*/) {}  // every tick_ms
@@ -105,8 +108,10 @@ class IoLoop {
   };
 
   static constexpr uint64_t kFewBytes = 64 << 10;
+  static constexpr uint32_t kLooks = 8;  // at the last, to one at all
 
   void Main();
+  bool LookAtLast();
   void RunQueued();
   void Wake();
 
@@ -130,6 +135,8 @@ class IoLoop {
   std::vector<Pollable*> owned_;      // of those, the loop's to delete
   std::vector<Pollable*> graveyard_;  // to be deleted at the end of the round
   Patience patience_;
+  Pollable* last_ = nullptr;  // that had an event
+  uint32_t looks_ = 0;
   uint64_t now_ns_ = 0;
 };
 

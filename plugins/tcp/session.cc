@@ -91,6 +91,14 @@ void Session::OnEvents(uint32_t events) {
   if (!closed_ && unsent()) SendAll();
 }
 
+bool Session::Look() {
+  if (closed_) return false;
+  const uint64_t before = rx_.received;
+  ReceiveAll();
+  if (!closed_ && unsent()) SendAll();
+  return rx_.received != before;
+}
+
 void Session::OnScheduled() {
   if (closed_) return;
   if (std::exchange(more_, false)) ReceiveAll();

@@ -32,6 +32,7 @@ class Session : public Pollable {
   bool Uses(const Registration* r) const;
 
   void OnEvents(uint32_t events) override;
+  bool Look() override;
   void OnAdopted() override;
   void OnScheduled() override;
   void OnTick(uint64_t now_ns) override;

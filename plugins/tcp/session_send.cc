@@ -89,12 +89,9 @@ Session::SendResult Session::SendFrames() {
     }
     part = 0;
   }
-  msghdr message{};
-  message.msg_iov = iov;
-  message.msg_iovlen = parts;
   ssize_t n;
   do {
-    n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more_follows ? MSG_MORE : 0));
+    n = SendParts(socket_.fd(), iov, parts, more_follows);
   } while (n < 0 && errno == EINTR);
   instance_->stats().Add(Counter::send_calls);
   if (n < 0) {
