@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "core/memory/ledger.h"
@@ -33,22 +34,21 @@ struct Filled {
   }
   ~Filled() { ledger.Abandon(); }
   static uintptr_t At(int64_t i) { return kFirst + static_cast<uintptr_t>(i) * kStride; }
+  // Any of them, each as likely as the others: no cache and no prefetcher knows which is next.
+  int64_t Next() { return static_cast<int64_t>(random() % all.size()); }
 
   NoCostRegistrar registrar;
   Counters counters;
   PinBudget budget;
   Ledger ledger;
+  std::minstd_rand random;  // cheap: it is measured too
   std::vector<std::vector<Registration*>> all;
 };
 
-// Places far apart, so that a lookup finds nothing of the one before in the caches' nearest lines.
-int64_t Next(int64_t at, int64_t count) { return (at + 7919) % count; }
-
 void Find(benchmark::State& state) {
   Filled filled(state.range(0));
-  int64_t at = 0;
   for (auto _ : state) {
-    at = Next(at, state.range(0));
+    const int64_t at = filled.Next();
     benchmark::DoNotOptimize(filled.ledger.CoverAt(Filled::At(at), kBytes, SLIPWAY_ACCESS_LOCAL_READ));
   }
 }
@@ -56,9 +56,8 @@ BENCHMARK(Find)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
 
 void FindWithLease(benchmark::State& state) {
   Filled filled(state.range(0));
-  int64_t at = 0;
   for (auto _ : state) {
-    at = Next(at, state.range(0));
+    const int64_t at = filled.Next();
     LocalCover cover = filled.ledger.CoverWithLease(Filled::At(at), kBytes, SLIPWAY_ACCESS_LOCAL_READ);
     filled.ledger.ReturnLease(static_cast<Registration*>(cover.registration));
   }
@@ -67,9 +66,8 @@ BENCHMARK(FindWithLease)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
 
 void RemoveAndAddOne(benchmark::State& state) {
   Filled filled(state.range(0));
-  int64_t at = 0;
   for (auto _ : state) {
-    at = Next(at, state.range(0));
+    const int64_t at = filled.Next();
     std::vector<Registration*>& one = filled.all[static_cast<size_t>(at)];
     if (!filled.ledger.Deregister(one, 0).ok()) state.SkipWithError("not deregistered");
     auto again = filled.ledger.Register(reinterpret_cast<void*>(Filled::At(at)), kBytes, SLIPWAY_ACCESS_LOCAL_READ,

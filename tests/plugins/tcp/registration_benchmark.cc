@@ -3,6 +3,7 @@
 // plugin's own. Run it by hand on a quiet machine: tcp_registration_benchmark --benchmark_repetitions=5.
 #include <benchmark/benchmark.h>
 
+#include <random>
 #include <vector>
 
 #include "tests/plugins/tcp/harness.h"
@@ -19,12 +20,12 @@ struct Filled {
     for (int64_t i = 0; i < count; ++i) all.push_back(node.Register(At(i), kBytes));
   }
   static void* At(int64_t i) { return reinterpret_cast<void*>(kFirst + static_cast<uintptr_t>(i) * kStride); }
-  // Places far apart, so that a lookup finds nothing of the one before in the caches' nearest lines.
-  int64_t Next() { return at = (at + 7919) % count; }
+  // Any of them, each as likely as the others: no cache and no prefetcher knows which is next.
+  int64_t Next() { return static_cast<int64_t>(random() % static_cast<uint64_t>(count)); }
 
   Node node;
   const int64_t count;
-  int64_t at = 0;
+  std::minstd_rand random;  // cheap: it is measured too
   std::vector<slipway_mr*> all;
 };
 
@@ -39,6 +40,18 @@ void Query(benchmark::State& state) {
   }
 }
 BENCHMARK(Query)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
+
+void QueryWhatIsNotRegistered(benchmark::State& state) {
+  Filled filled(state.range(0));
+  slipway_range range{sizeof(range), SLIPWAY_ACCESS_REMOTE_READ, nullptr, kBytes, SLIPWAY_MEM_HOST, -1, -1, 0};
+  for (auto _ : state) {
+    range.addr = static_cast<char*>(Filled::At(filled.Next())) + kBytes;
+    slipway_reg_info info{sizeof(info)};
+    Table().query_registered(filled.node.instance, &range, &info);
+    if (info.state != SLIPWAY_REG_NONE) state.SkipWithError("found");
+  }
+}
+BENCHMARK(QueryWhatIsNotRegistered)->Arg(1)->Arg(1'000)->Arg(50'000)->Arg(1'000'000);
 
 void DeregisterAndRegisterOne(benchmark::State& state) {
   Filled filled(state.range(0));
