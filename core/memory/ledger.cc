@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "core/base/bytes.h"
 
@@ -74,21 +75,34 @@ Result<std::vector<Registration*>> Ledger::Register(void* addr, uint64_t length,
   std::vector<Registration*> made;
   for (auto& part : parts) made.push_back(part.release());
   MutexLock lock(mutex_);
-  char* at = begin;
-  for (Registration* r : made) {
+  for (const Registration* r : made) {
     ++totals_.registrations;
     totals_.registered_bytes += r->bytes;
     totals_.charged_bytes += r->charged_bytes;
-    // All of them are found at once, or, where one failed, none ever.
-    if (failed.ok()) index_.Insert(*r, reinterpret_cast<uint64_t>(at), r->bytes, access);
-    at += r->bytes;
   }
+  // All of them are found at once, or, where one failed, none ever.
+  if (failed.ok()) failed = Enter(made, reinterpret_cast<uint64_t>(begin), access);
   if (failed.ok()) return made;
   leftover_.insert(leftover_.end(), made.begin(), made.end());
   lock.Unlock();
   RetryLeftover();
   lock.Lock();
   return failed;
+}
+
+Status Ledger::Enter(const std::vector<Registration*>& made, uint64_t addr, uint32_t access) {
+  try {
+    for (Registration* r : made) {
+      index_.Insert(*r, addr, r->bytes, access);
+      addr += r->bytes;
+    }
+  } catch (const std::bad_alloc&) {
+    for (Registration* r : made) {
+      if (r->indexed()) index_.Erase(*r);
+    }
+    return Status(SLIPWAY_E_NOMEM, "no memory to remember the registrations: free some and try again");
+  }
+  return {};
 }
 
 void Ledger::RetryLeftover() {
@@ -112,7 +126,9 @@ Status Ledger::Close(const std::vector<Registration*>& registrations, uint64_t t
   using std::chrono::steady_clock;
   const auto until = steady_clock::now() + std::chrono::nanoseconds(std::min<uint64_t>(timeout_ns, INT64_MAX / 4));
   MutexLock lock(mutex_);
-  for (Registration* r : registrations) index_.Erase(*r);
+  for (Registration* r : registrations) {
+    if (r->indexed()) index_.Erase(*r);  // not where there was no memory to reopen it
+  }
   for (const Registration* r : registrations) {
     while (r->leases > 0) {
       const auto left = until - steady_clock::now();

@@ -71,6 +71,7 @@ class Ledger final {
  private:
   LocalCover Cover(uint64_t addr, uint64_t length, uint32_t access) const SLIPWAY_REQUIRES(mutex_);
   Result<std::unique_ptr<Registration>> RegisterOne(char* addr, uint64_t length, uint32_t access, uint64_t mem_kind);
+  Status Enter(const std::vector<Registration*>& made, uint64_t addr, uint32_t access) SLIPWAY_REQUIRES(mutex_);
   Status Close(const std::vector<Registration*>& registrations, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
   void Reopen(const std::vector<Registration*>& registrations) SLIPWAY_REQUIRES(mutex_);
   void RetryLeftover() SLIPWAY_EXCLUDES(mutex_);

@@ -6,11 +6,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 #include "slipway/sdk/plugin.hpp"
 #include "tests/support/plugin_driver.h"
+
+namespace {
+
+// The index of registrations finds no memory while it is set.
+bool g_no_index_memory = false;
+
+}  // namespace
+
+void* operator new(size_t bytes, std::align_val_t align) {
+  const size_t unit = static_cast<size_t>(align);
+  void* const memory = g_no_index_memory ? nullptr : std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace slipway::sdk {
 namespace {
@@ -279,6 +297,16 @@ TEST_F(LayerTest, TheLimitsOfRegistrationAreRetryable) {
   ASSERT_EQ(t_.deregister_memory(instance_, a), SLIPWAY_OK);
   EXPECT_EQ(Register(Range(memory_, 991)), SLIPWAY_E_NOMEM) << "10 of 1000 bytes are taken";
   EXPECT_EQ(Register(Range(memory_, 990)), SLIPWAY_OK);
+}
+
+TEST_F(LayerTest, ARegistrationThatCannotBeRememberedIsTakenBack) {
+  const int alive = g_script.alive;
+  g_no_index_memory = true;
+  EXPECT_EQ(Register(Range(memory_, 1000)), SLIPWAY_E_NOMEM);
+  EXPECT_EQ(error_.flags, SLIPWAY_ERR_RETRYABLE);
+  EXPECT_EQ(g_script.alive, alive);
+  g_no_index_memory = false;
+  EXPECT_EQ(Register(Range(memory_, 1000)), SLIPWAY_OK) << "none of the 1000 bytes is taken";
 }
 
 TEST_F(LayerTest, ExceptionsBecomeStatuses) {

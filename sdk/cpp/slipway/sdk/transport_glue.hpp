@@ -98,15 +98,17 @@ class Glue {
     }
     MutexLock lock(instance.mutex_);
     --instance.registering_;
-    if (s != SLIPWAY_OK) {
-      instance.registered_bytes_ -= full.length;
-      return s;
+    if (s == SLIPWAY_OK && Enter(instance, *made, full)) {
+      *out = reinterpret_cast<slipway_mr*>(made.release());
+      return SLIPWAY_OK;
     }
-    made->instance_ = &instance;
-    instance.index_.Insert(*made, reinterpret_cast<uintptr_t>(full.addr), full.length, full.access);
-    ++instance.generation_;
-    *out = reinterpret_cast<slipway_mr*>(made.release());
-    return SLIPWAY_OK;
+    instance.registered_bytes_ -= full.length;
+    lock.Unlock();
+    if (s != SLIPWAY_OK) return s;
+    // No one has heard of it, so the plugin takes it back; one that cannot keeps it.
+    s = Guarded(nullptr, [&] { return instance.DeregisterMemory(*made); });
+    if (s != SLIPWAY_OK) (void)made.release();
+    return err.FailRetryable(SLIPWAY_E_NOMEM, "no memory to remember the registration");
   }
 
   static slipway_status DeregisterMemory(slipway_instance* h, slipway_mr* mr) noexcept {
@@ -412,6 +414,18 @@ class Glue {
     ++i.registering_;
     i.registered_bytes_ += range.length;
     return SLIPWAY_OK;
+  }
+
+  // False: there is no memory for it, and nothing has changed.
+  static bool Enter(Instance& i, Registration& made, const slipway_range& range) noexcept SLIPWAY_REQUIRES(i.mutex_) {
+    try {
+      i.index_.Insert(made, reinterpret_cast<uintptr_t>(range.addr), range.length, range.access);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    made.instance_ = &i;
+    ++i.generation_;
+    return true;
   }
 
   template <typename Fill>
