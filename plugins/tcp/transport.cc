@@ -200,9 +200,8 @@ slipway_status TcpInstance::DeregisterMemory(sdk::Registration& mr) {
 
 slipway_status TcpInstance::QueryRegistered(const slipway_range& range, slipway_reg_info& out) {
   // Local access needs no registration, so it does not matter whether one grants it.
-  slipway_range remote = range;
-  if ((range.access & kRemoteAccess) != 0) remote.access &= kRemoteAccess;
-  return QueryIndex(remote, out);
+  const uint32_t remote = range.access & kRemoteAccess;
+  return QueryIndex(range, remote != 0 ? remote : range.access, out);
 }
 
 // ---- names, peers, channels ----------------------------------------------------------------------------------------

@@ -234,8 +234,9 @@ class Instance {
     return SLIPWAY_OK;
   }
 
-  // The answer of query_registered from the registrations alive, whatever QueryRegistered was overridden with.
-  slipway_status QueryIndex(const slipway_range& range, slipway_reg_info& out);
+  // The answer of query_registered from the registrations alive that grant all of `access`, whatever QueryRegistered
+  // was overridden with; range.access does not count.
+  slipway_status QueryIndex(const slipway_range& range, uint32_t access, slipway_reg_info& out);
 
  protected:
   // Which of the access rights need a registration here.
@@ -278,17 +279,17 @@ inline Registration* AsRegistration(slipway_mr* handle) { return reinterpret_cas
 // Probe is given DefaultAttrs(kInfo) and leaves nothing behind.
 class Transport {};
 
-inline slipway_status Instance::QueryIndex(const slipway_range& range, slipway_reg_info& out) {
+inline slipway_status Instance::QueryIndex(const slipway_range& range, uint32_t access, slipway_reg_info& out) {
   MutexLock lock(mutex_);
   out.generation = generation_;
   out.mr = nullptr;
-  if ((range.access & AccessNeedingRegistration()) == 0) {
+  if ((access & AccessNeedingRegistration()) == 0) {
     out.state = SLIPWAY_REG_NOT_REQUIRED;
     out.prefix_bytes = range.length;
     return SLIPWAY_OK;
   }
   const RegistrationIndex::Prefix prefix =
-      index_.LongestPrefix(reinterpret_cast<uintptr_t>(range.addr), range.length, range.access);
+      index_.LongestPrefix(reinterpret_cast<uintptr_t>(range.addr), range.length, access);
   out.prefix_bytes = prefix.bytes;
   out.state = prefix.bytes == 0              ? SLIPWAY_REG_NONE
               : prefix.bytes == range.length ? SLIPWAY_REG_FULL
@@ -298,7 +299,7 @@ inline slipway_status Instance::QueryIndex(const slipway_range& range, slipway_r
 }
 
 inline slipway_status Instance::QueryRegistered(const slipway_range& range, slipway_reg_info& out) {
-  return QueryIndex(range, out);
+  return QueryIndex(range, range.access, out);
 }
 
 }  // namespace slipway::sdk

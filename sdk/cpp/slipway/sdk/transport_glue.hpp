@@ -139,6 +139,13 @@ class Glue {
     info.struct_size = sizeof(info);
     const slipway_status s = Guarded(nullptr, [&] { return From(h)->QueryRegistered(full, info); });
     if (s != SLIPWAY_OK) return s;
+    if (out->struct_size >= sizeof(info)) {  // a copy of them together would wait until each has reached the cache
+      out->state = info.state;
+      out->prefix_bytes = info.prefix_bytes;
+      out->generation = info.generation;
+      out->mr = info.mr;
+      return SLIPWAY_OK;
+    }
     return CopyToCaller(out, info) ? SLIPWAY_OK : SLIPWAY_E_INVALID;
   }
 
