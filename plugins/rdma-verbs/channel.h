@@ -102,6 +102,7 @@ class RdmaChannel final : public sdk::Channel, private OpSink {
 
   slipway_status Accept(const slipway_slice& slice) SLIPWAY_REQUIRES(mutex_);
   void LookAt(Outbox* box) SLIPWAY_REQUIRES(mutex_);
+  static bool Holds(const Outbox* box);
   void PumpDirty(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void Pump(Outbox* box, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   // Polls the devices until `enough` slices are done. True: all of their queues were empty at the end.

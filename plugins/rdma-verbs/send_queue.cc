@@ -8,8 +8,8 @@
 namespace slipway::rdma {
 namespace {
 
-// Larger slices are worth a completion of their own: memory and places are given back sooner.
-constexpr uint64_t kSmallBytes = 16 << 10;
+// So many bytes are worth a completion of their own: memory and places are given back sooner.
+constexpr uint64_t kSignaledBytes = 256 << 10;
 // How often a slice is sent again because of others' faults, before its own peer is the more likely culprit.
 constexpr uint8_t kFlushesMax = 8;
 
@@ -45,6 +45,7 @@ void SendQueue::Open(ibv_qp* qp, uint32_t depth, uint32_t inline_bytes, uint16_t
   head_ = tail_ = 0;
   bytes_ = 0;
   unsignaled_ = chained_ = 0;
+  unsignaled_bytes_ = 0;
   fault_ = Fault::kNone;
   progress_ns_ = now_ns;
   open_ = true;
@@ -70,9 +71,11 @@ void SendQueue::Add(Op* op, uint64_t now_ns) {
     piece.addr = op->mr->WireAddress(op->local);
     piece.lkey = op->mr->lkey(local_device_);
   }
-  if (op->length > kSmallBytes || ++unsignaled_ >= signal_interval_) {
+  unsignaled_bytes_ += op->length;
+  if (unsignaled_bytes_ >= kSignaledBytes || ++unsignaled_ >= signal_interval_) {
     wr.send_flags |= IBV_SEND_SIGNALED;
     unsignaled_ = 0;
+    unsignaled_bytes_ = 0;
   }
   if (chained_ > 0) chain_[chained_ - 1].next = &wr;
   ++chained_;
@@ -88,6 +91,7 @@ bool SendQueue::Post() {
   // The last one tells of all before it: work requests of a queue pair complete in order.
   chain_[n - 1].send_flags |= IBV_SEND_SIGNALED;
   unsignaled_ = 0;
+  unsignaled_bytes_ = 0;
   uint32_t signaled = 0;
   for (uint32_t i = 0; i < n; ++i) signaled += (chain_[i].send_flags & IBV_SEND_SIGNALED) != 0;
   sink_->stats().Add(Counter::work_requests, n);

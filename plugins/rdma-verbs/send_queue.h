@@ -132,6 +132,7 @@ class SendQueue {
   uint64_t bytes_ = 0;
   uint64_t progress_ns_ = 0;  // when one completed last, or when work began
   uint32_t unsignaled_ = 0;
+  uint64_t unsignaled_bytes_ = 0;
 
   uint32_t chained_ = 0;
   std::array<ibv_send_wr, kChainMax> chain_;

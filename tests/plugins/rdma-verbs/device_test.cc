@@ -109,6 +109,32 @@ TEST(Data, SmallSlicesShareCompletions) {
   EXPECT_LT(w.initiator.Stat("posts"), kSlices / 8);
 }
 
+// One comes whenever one completes, as where a number is kept in flight: while the device is busy they wait for others,
+// and when it soon is not, for none.
+TEST(Data, FewSlicesWaitForMoreWhileTheDeviceIsBusy) {
+  constexpr uint64_t kBytes = 64 << 10, kSlices = 256, kDepth = 16, kPieces = 8;
+  for (const auto op : {kWrite, kRead}) {
+    Wire w(R"({"lanes": 1})");
+    uint64_t submitted = 0;
+    const auto submit = [&] {
+      ASSERT_EQ(w.initiator.Submit(submitted, w.Piece(op, submitted % kPieces * kBytes, kBytes)), SLIPWAY_OK);
+      ++submitted;
+    };
+    while (submitted < kDepth) submit();
+    while (submitted < kSlices) {
+      ASSERT_TRUE(w.initiator.WaitDone(submitted - kDepth + 1));
+      while (submitted < kSlices && submitted < w.initiator.done.size() + kDepth) submit();
+    }
+    ASSERT_TRUE(w.initiator.WaitDone(kSlices));
+    for (const auto& [token, status] : w.initiator.done) EXPECT_EQ(status, SLIPWAY_OK) << token;
+    EXPECT_EQ(w.initiator.Stat("work_requests"), kSlices);
+    // The first eight of each sixteen may be alone, where the device is done before anybody polls.
+    EXPECT_LT(w.initiator.Stat("posts"), kSlices / 4 * 3);
+    EXPECT_LT(w.initiator.Stat("work_requests_signaled"), kSlices / 4 * 3);
+    w.ExpectAlive();  // alone it is posted at once
+  }
+}
+
 TEST(Data, PollingWithoutEvents) {
   Wire w(R"({"completion": "polling"})");
   w.ExpectAlive();
