@@ -26,7 +26,10 @@ struct Settings {
   uint64_t depth = 4;  // batches in flight
   uint64_t batch = 1;  // requests in each
 
-  uint64_t slot_bytes() const { return request_bytes * batch; }
+  bool same_bytes = false;  // all requests of a batch move the same
+
+  uint64_t slot_bytes() const { return same_bytes ? request_bytes : request_bytes * batch; }
+  uint64_t moved_bytes() const { return request_bytes * batch; }  // by a batch
   double seconds = 1, margin_seconds = 0;
 };
 
@@ -63,7 +66,7 @@ Result<double> Measure(const Engine& engine, const Segment& segment, const Setti
     uint64_t at = slot * settings.slot_bytes();
     for (Request& request : requests) {
       request = read ? ReadRequest(segment, at, local + at, bytes) : WriteRequest(segment, at, local + at, bytes);
-      at += bytes;
+      if (!settings.same_bytes) at += bytes;
     }
     return engine.Submit(requests);
   };
@@ -76,7 +79,7 @@ Result<double> Measure(const Engine& engine, const Segment& segment, const Setti
   uint64_t finished = 0;
   const auto finish = [&](Batch& batch) -> Status {
     SLIPWAY_RETURN_IF_ERROR(batch.Wait());
-    finished += settings.slot_bytes();
+    finished += settings.moved_bytes();
     batch = Batch();
     return {};
   };
@@ -140,6 +143,8 @@ int Main(int argc, char** argv) {
   app.add_option("--bytes", settings.request_bytes, "Of one request")->check(CLI::Range(8.0, 1e12));
   app.add_option("--depth", settings.depth, "Batches in flight")->check(CLI::Range(1, 4096));
   app.add_option("--batch", settings.batch, "Requests in a batch")->check(CLI::Range(1, 65536));
+  app.add_flag("--same-bytes", settings.same_bytes,
+               "All requests of a batch move the same bytes, which stay in the cache");
   app.add_option("--seconds", settings.seconds, "How long")->check(CLI::Range(0.01, 3600.0));
   app.add_option("--margin", settings.margin_seconds, "Seconds before that, which do not count")
       ->check(CLI::Range(0.0, 3600.0));
