@@ -51,11 +51,19 @@ struct EchoQueue : CopyQueue {
     for (; accepted < pieces.size() && accepted < g_script.room; ++accepted) tokens.push_back(pieces[accepted].token);
     return s;
   }
+  slipway_status SubmitGroup(uint64_t token, const Copies& pieces, uint32_t& accepted, Error&) override {
+    ++groups;
+    const slipway_status s = Act();
+    accepted = std::min(pieces.size(), g_script.room);
+    if (accepted > 0) tokens.push_back(token);
+    return s;
+  }
   slipway_status Poll(Completions& out) override {
     for (; !tokens.empty() && !out.full(); tokens.pop_back()) out.Put(tokens.back(), SLIPWAY_OK, 1);
     return SLIPWAY_OK;
   }
   std::vector<uint64_t> tokens;
+  int groups = 0;  // calls
 };
 struct EchoProvider : ProviderInstance {
   explicit EchoProvider(Host host) : ProviderInstance(host, kKind) {}
@@ -124,6 +132,12 @@ class ProviderLayerTest : public testing::Test {
     error_ = EmptyError();
     return t_.copy_submit(queue_, pieces.data(), sizeof(slipway_copy), uint32_t(pieces.size()), accepted, &error_);
   }
+  slipway_status Group(uint64_t token, const std::vector<slipway_copy>& pieces, uint32_t* accepted) {
+    error_ = EmptyError();
+    return kGroupTable.submit(queue_, token, pieces.data(), sizeof(slipway_copy), uint32_t(pieces.size()), accepted,
+                              &error_);
+  }
+  EchoQueue& queue() const { return static_cast<EchoQueue&>(*AsCopyQueue(queue_)); }
   void OpenQueue() { ASSERT_EQ(t_.queue_open(provider_, this, &queue_, nullptr), SLIPWAY_OK); }
 
   const slipway_memory_provider& t_ = detail::kProviderTable<Echo>;
@@ -260,6 +274,64 @@ TEST_F(ProviderLayerTest, TheLayerCountsWhatIsInFlight) {
   slipway_completion done[8];
   EXPECT_EQ(t_.copy_poll(queue_, done, sizeof(done[0]), 8, &n), SLIPWAY_OK);
   EXPECT_EQ(n, 4u);
+  EXPECT_EQ(t_.queue_close(queue_), SLIPWAY_OK);
+}
+
+TEST_F(ProviderLayerTest, AGroupIsOneCallOfTheAuthorsAndOneCompletion) {
+  OpenQueue();
+  uint32_t accepted = 9;
+  const std::vector<slipway_copy> pieces(3000, Piece(7));
+  ASSERT_EQ(Group(1, pieces, &accepted), SLIPWAY_OK) << "many more than may be in flight";
+  EXPECT_EQ(accepted, 1000u) << "a prefix, as the queue had room";
+  EXPECT_EQ(queue().groups, 1);
+  ASSERT_EQ(Group(2, {Piece(7)}, &accepted), SLIPWAY_OK);
+  ASSERT_EQ(kGroupTable.submit(queue_, 3, pieces.data(), sizeof(slipway_copy), 0, &accepted, nullptr), SLIPWAY_OK);
+  EXPECT_EQ(accepted, 0u);
+  EXPECT_EQ(t_.queue_close(queue_), SLIPWAY_E_BUSY);
+  // Each counts as one: there is room for two more of four.
+  ASSERT_EQ(Submit({Piece(4), Piece(5), Piece(6)}, &accepted), SLIPWAY_OK);
+  EXPECT_EQ(accepted, 2u);
+  EXPECT_EQ(Group(7, {Piece(0)}, &accepted), SLIPWAY_E_AGAIN);
+  EXPECT_EQ(error_.flags, SLIPWAY_ERR_RETRYABLE);
+  EXPECT_EQ(accepted, 0u);
+  slipway_completion out[8];
+  uint32_t n = 0;
+  ASSERT_EQ(t_.copy_poll(queue_, out, sizeof(out[0]), 8, &n), SLIPWAY_OK);
+  std::set<uint64_t> tokens;
+  for (uint32_t i = 0; i < n; ++i) tokens.insert(out[i].token);
+  EXPECT_EQ(tokens, (std::set<uint64_t>{1, 2, 4, 5}));
+  EXPECT_EQ(t_.queue_close(queue_), SLIPWAY_OK);
+}
+
+TEST_F(ProviderLayerTest, ABadPieceOfAGroupEndsItBeforeAndIsTold) {
+  OpenQueue();
+  uint32_t accepted = 9;
+  std::vector<slipway_copy> pieces = {Piece(1), Piece(2), Piece(3)};
+  pieces[2].src_kind = SLIPWAY_MEM_CUDA;
+  EXPECT_EQ(Group(1, pieces, &accepted), SLIPWAY_E_INVALID);
+  EXPECT_EQ(accepted, 2u) << "the others are a group";
+  pieces[0].dst = nullptr;
+  EXPECT_EQ(Group(2, pieces, &accepted), SLIPWAY_E_INVALID);
+  EXPECT_EQ(accepted, 0u);
+  pieces[0] = Piece(1);
+  g_script.room = 1;
+  EXPECT_EQ(Group(3, pieces, &accepted), SLIPWAY_OK) << "what was not reached is not told of";
+  EXPECT_EQ(accepted, 1u);
+  g_script.room = 0;
+  EXPECT_EQ(Group(4, pieces, &accepted), SLIPWAY_E_AGAIN);
+  g_script.mood = Script::kThrowNoMemory;
+  EXPECT_EQ(Group(5, {Piece(1)}, &accepted), SLIPWAY_E_NOMEM);
+  EXPECT_EQ(accepted, 0u);
+  g_script.mood = Script::kWork;
+  const slipway_copy piece = Piece(1);
+  EXPECT_EQ(kGroupTable.submit(queue_, 6, &piece, 8, 1, &accepted, nullptr), SLIPWAY_E_INVALID);
+  EXPECT_EQ(kGroupTable.submit(queue_, 6, nullptr, sizeof(piece), 1, &accepted, nullptr), SLIPWAY_E_INVALID);
+  EXPECT_EQ(kGroupTable.submit(queue_, 6, &piece, sizeof(piece), 1, nullptr, nullptr), SLIPWAY_E_INVALID);
+  EXPECT_EQ(kGroupTable.submit(nullptr, 6, &piece, sizeof(piece), 1, &accepted, nullptr), SLIPWAY_E_INVALID);
+  slipway_completion out[8];
+  uint32_t n = 0;
+  ASSERT_EQ(t_.copy_poll(queue_, out, sizeof(out[0]), 8, &n), SLIPWAY_OK);
+  EXPECT_EQ(n, 2u) << "of those with a piece accepted";
   EXPECT_EQ(t_.queue_close(queue_), SLIPWAY_OK);
 }
 

@@ -67,7 +67,7 @@ class HostPin {
 // Where pieces are submitted and completions polled. The layer serialises nothing: the core does, per queue.
 class CopyQueue {
  public:
-  // At most `max_inflight` pieces are accepted and not polled.
+  // At most `max_inflight` pieces are accepted and not polled; a group counts as one.
   explicit CopyQueue(uint32_t max_inflight) : max_inflight_(max_inflight) {}
   virtual ~CopyQueue() = default;
   CopyQueue(const CopyQueue&) = delete;
@@ -75,6 +75,12 @@ class CopyQueue {
   // [channel][nb] Accepts the first `accepted` of the pieces. Fewer than all and OK: there was no room for more. An
   // error: piece number `accepted` is at fault.
   virtual slipway_status Submit(const Copies& pieces, uint32_t& accepted, Error& err) = 0;
+  // [channel][nb] Where the provider has the extension kGroupTable: the same, and the accepted pieces complete
+  // together, as `token`; see abi/group.h. Only with `accepted` above 0 is there such a completion, also after an
+  // error.
+  virtual slipway_status SubmitGroup(uint64_t /*token*/, const Copies& /*pieces*/, uint32_t& /*accepted*/, Error& err) {
+    return err.Fail(SLIPWAY_E_UNSUPPORTED, "this provider has no groups");
+  }
   // [channel][nb] Puts what has completed, up to the room there is.
   virtual slipway_status Poll(Completions& out) = 0;
 

@@ -184,27 +184,18 @@ class ProviderGlue {
   static slipway_status CopySubmit(slipway_copy_queue* h, const slipway_copy* pieces, uint32_t stride, uint32_t n,
                                    uint32_t* accepted, slipway_error* error) noexcept {
     Error err(error);
-    if (accepted == nullptr) return err.Fail(SLIPWAY_E_INVALID, "copy_submit: `accepted` is NULL");
-    *accepted = 0;
-    if (h == nullptr || pieces == nullptr) return err.Fail(SLIPWAY_E_INVALID, "copy_submit: a NULL argument");
-    if (stride < sizeof(slipway_copy) || stride % alignof(slipway_copy) != 0) {
-      return err.Fail(SLIPWAY_E_INVALID, "copy_submit: the stride is smaller than a piece or misaligned");
-    }
-    CopyQueue& queue = *From(h);
-    if (queue.instance_->fork_guard_.forked()) return FailForked(error);
+    if (const slipway_status s = CheckSubmit(h, pieces, stride, accepted, error); s != SLIPWAY_OK) return s;
     if (n == 0) return SLIPWAY_OK;
+    CopyQueue& queue = *From(h);
     const uint32_t room = queue.max_inflight_ - queue.inflight_;
-    if (room == 0)
-      return err.FailRetryable(SLIPWAY_E_AGAIN, "copy_submit: as many pieces are in flight as may be: poll");
+    if (room == 0) return FailFull(err);
     const Copies all(pieces, stride, std::min(n, room));
     // Some at a time, so that the first are under way while the others are looked at.
     constexpr uint32_t kCheckedAtOnce = 2048;
-    const uint64_t kind = queue.instance_->mem_kind_;
     for (;;) {
       const Copies rest = all.From(*accepted);
       const char* fault = nullptr;
-      uint32_t good = 0;
-      while (good < std::min(rest.size(), kCheckedAtOnce) && (fault = FaultOf(rest[good], kind)) == nullptr) ++good;
+      const uint32_t good = CountGood(queue, rest.First(std::min(rest.size(), kCheckedAtOnce)), fault);
       uint32_t taken = 0;
       if (good > 0) {
         const slipway_status s = Guarded(error, [&] { return queue.Submit(rest.First(good), taken, err); });
@@ -217,7 +208,29 @@ class ProviderGlue {
       if (fault != nullptr) return err.Fail(SLIPWAY_E_INVALID, fault);
       if (*accepted == all.size()) break;
     }
-    return *accepted > 0 ? SLIPWAY_OK : err.FailRetryable(SLIPWAY_E_AGAIN, "copy_submit: no room: poll and try again");
+    return *accepted > 0 ? SLIPWAY_OK : FailFull(err);
+  }
+
+  // All pieces are looked at before the first is submitted: the queue is told of a group once.
+  static slipway_status GroupSubmit(slipway_copy_queue* h, uint64_t token, const slipway_copy* pieces, uint32_t stride,
+                                    uint32_t n, uint32_t* accepted, slipway_error* error) noexcept {
+    Error err(error);
+    if (const slipway_status s = CheckSubmit(h, pieces, stride, accepted, error); s != SLIPWAY_OK) return s;
+    if (n == 0) return SLIPWAY_OK;
+    CopyQueue& queue = *From(h);
+    if (queue.inflight_ == queue.max_inflight_) return FailFull(err);
+    const char* fault = nullptr;
+    const Copies all(pieces, stride, n);
+    const uint32_t good = CountGood(queue, all, fault);
+    uint32_t taken = 0;
+    if (good > 0) {
+      const slipway_status s = Guarded(error, [&] { return queue.SubmitGroup(token, all.First(good), taken, err); });
+      *accepted = taken;
+      if (taken > 0) ++queue.inflight_;
+      if (s != SLIPWAY_OK && s != SLIPWAY_E_AGAIN) return s;
+    }
+    if (taken == good && fault != nullptr) return err.Fail(SLIPWAY_E_INVALID, fault);
+    return taken > 0 ? SLIPWAY_OK : FailFull(err);
   }
 
   static slipway_status CopyPoll(slipway_copy_queue* h, slipway_completion* out, uint32_t stride, uint32_t max,
@@ -235,6 +248,36 @@ class ProviderGlue {
   }
 
  private:
+  static slipway_status CheckSubmit(slipway_copy_queue* h, const slipway_copy* pieces, uint32_t stride,
+                                    uint32_t* accepted, slipway_error* error) {
+    if (accepted == nullptr) return Fail(error, SLIPWAY_E_INVALID, "copy_submit: `accepted` is NULL");
+    *accepted = 0;
+    if (h == nullptr || pieces == nullptr) return Fail(error, SLIPWAY_E_INVALID, "copy_submit: a NULL argument");
+    if (stride < sizeof(slipway_copy) || stride % alignof(slipway_copy) != 0) {
+      return Fail(error, SLIPWAY_E_INVALID, "copy_submit: the stride is smaller than a piece or misaligned");
+    }
+    return From(h)->instance_->fork_guard_.forked() ? FailForked(error) : SLIPWAY_OK;
+  }
+  static slipway_status FailFull(Error& err) {
+    return err.FailRetryable(SLIPWAY_E_AGAIN, "copy_submit: as much is in flight as may be: poll and try again");
+  }
+  // How many pieces there are before one that cannot be accepted, and what is wrong with that one.
+  static uint32_t CountGood(const CopyQueue& queue, const Copies& pieces, const char*& fault) {
+    const uint64_t kind = queue.instance_->mem_kind_;
+    uint64_t dst_kind = 0, src_kind = 0;  // that were found to be right
+    for (uint32_t i = 0; i < pieces.size(); ++i) {
+      const slipway_copy& c = pieces[i];
+      if (c.dst_kind != dst_kind || c.src_kind != src_kind) {
+        fault = FaultOfKinds(c, kind);
+        if (fault != nullptr) return i;
+        dst_kind = c.dst_kind;
+        src_kind = c.src_kind;
+      }
+      fault = FaultOfRanges(c);
+      if (fault != nullptr) return i;
+    }
+    return pieces.size();
+  }
   static slipway_status FailForked(slipway_error* error) {
     return Fail(error, SLIPWAY_E_FORKED,
                 "this process was forked from the one that made the instance: make an engine of its own in the child");
@@ -265,7 +308,7 @@ class ProviderGlue {
     return SLIPWAY_OK;
   }
   // Why a piece cannot be accepted; NULL where it can. Literals.
-  static const char* FaultOf(const slipway_copy& c, uint64_t kind) {
+  static const char* FaultOfKinds(const slipway_copy& c, uint64_t kind) {
     if (c.dst_kind != kind && c.src_kind != kind) return "copy_submit: neither side is of the provider's kind";
     if (!std::has_single_bit(c.dst_kind) || !std::has_single_bit(c.src_kind)) {
       return "copy_submit: dst_kind or src_kind is not one bit";
@@ -273,6 +316,9 @@ class ProviderGlue {
     if (((c.dst_kind | c.src_kind) & ~(kind | SLIPWAY_MEM_HOST)) != 0) {
       return "copy_submit: the other side is neither of the provider's kind nor host memory";
     }
+    return nullptr;
+  }
+  static const char* FaultOfRanges(const slipway_copy& c) {
     if (c.length == 0) return nullptr;
     if (c.dst == nullptr || c.src == nullptr) return "copy_submit: NULL address";
     if (Wraps(c.dst, c.length) || Wraps(c.src, c.length)) return "copy_submit: a range wraps around the address space";

@@ -11,6 +11,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include "slipway/abi/group.h"
 #include "slipway/abi/plugin.h"
 #include "slipway/sdk/memory_provider_glue.hpp"
 #include "slipway/sdk/plugin.hpp"
@@ -74,6 +75,14 @@ constexpr slipway_plugin MakeMemoryPlugin(const char* name, const char* version,
 }
 
 }  // namespace slipway::sdk::detail
+
+namespace slipway::sdk {
+
+// What GetExtension() answers SLIPWAY_MEMORY_GROUP_ID with where the provider's queues have SubmitGroup().
+inline constexpr slipway_memory_group kGroupTable = {sizeof(slipway_memory_group), 0,
+                                                     detail::ProviderGlue::GroupSubmit};
+
+}  // namespace slipway::sdk
 
 // SLIPWAY_MEMORY_PLUGIN(name, version, classes...)
 #define SLIPWAY_MEMORY_PLUGIN(name, version, ...)                              \
