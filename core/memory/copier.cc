@@ -36,6 +36,7 @@ Status Copier::OpenQueues(const Providers& providers, void* cookie) {
     q.provider = &p;
     if (i < service_.pinners_.size()) q.pinner = service_.pinners_[i];
     q.order = static_cast<const sdk::MemoryOrder*>(p.Extension(sdk::kMemoryOrderId));
+    q.group = static_cast<const slipway_memory_group*>(p.Extension(SLIPWAY_MEMORY_GROUP_ID));
     const slipway_status status = p.table->queue_open(p.instance, cookie, &q.queue, &error);
     if (status != SLIPWAY_OK) {
       return FromPlugin(status < 0 ? status : SLIPWAY_E_INTERNAL, error, p.name() + " cannot open a copy queue");
@@ -53,24 +54,28 @@ Copier::Queue* Copier::FindQueue(const slipway_copy& piece) {
   return nullptr;
 }
 
-void Copier::Count(const slipway_copy* pieces, uint32_t stride, uint32_t n) {
+void Copier::Account(Queue* queue, const slipway_copy* pieces, uint32_t stride, uint32_t n, uint64_t completions) {
+  if (n == 0) return;
   uint64_t bytes = 0;
-  for (uint32_t i = 0; i < n; ++i) bytes += PieceAt(pieces, stride, i).length;
+  if (queue->pinner < 0) {
+    for (uint32_t i = 0; i < n; ++i) bytes += PieceAt(pieces, stride, i).length;
+  } else {
+    HostUse use(*service_.cache_, static_cast<uint32_t>(queue->pinner));
+    for (uint32_t i = 0; i < n; ++i) {
+      const slipway_copy& c = PieceAt(pieces, stride, i);
+      bytes += c.length;
+      const bool down = c.dst_kind == SLIPWAY_MEM_HOST;
+      if (!down && c.src_kind != SLIPWAY_MEM_HOST) continue;
+      use.Add(reinterpret_cast<uint64_t>(down ? c.dst : c.src), c.length);
+    }
+  }
   Counters& counters = service_.counters();
   counters.Add(Counter::kCopies, n);
   counters.Add(count_, n);
   counters.Add(Counter::kProviderCopiedBytes, bytes);
-}
-
-void Copier::TellCache(const Queue& queue, const slipway_copy* pieces, uint32_t stride, uint32_t n) {
-  if (queue.pinner < 0) return;
-  HostUse use(*service_.cache_, static_cast<uint32_t>(queue.pinner));
-  for (uint32_t i = 0; i < n; ++i) {
-    const slipway_copy& c = PieceAt(pieces, stride, i);
-    const bool down = c.dst_kind == SLIPWAY_MEM_HOST;
-    if (!down && c.src_kind != SLIPWAY_MEM_HOST) continue;
-    use.Add(reinterpret_cast<uint64_t>(down ? c.dst : c.src), c.length);
-  }
+  queue->inflight += completions;
+  inflight_.fetch_add(completions, std::memory_order_relaxed);
+  service_.inflight_.fetch_add(completions, std::memory_order_relaxed);
 }
 
 slipway_status Copier::Submit(const slipway_copy* pieces, uint32_t stride, uint32_t n, uint32_t* accepted,
@@ -89,11 +94,7 @@ slipway_status Copier::Submit(const slipway_copy* pieces, uint32_t stride, uint3
     uint32_t taken = 0;
     const slipway_status status = queue->provider->table->copy_submit(queue->queue, first, stride, run, &taken, error);
     taken = std::min(taken, run);
-    Count(first, stride, taken);
-    TellCache(*queue, first, stride, taken);
-    queue->inflight += taken;
-    inflight_.fetch_add(taken, std::memory_order_relaxed);
-    service_.inflight_.fetch_add(taken, std::memory_order_relaxed);
+    Account(queue, first, stride, taken, taken);
     *accepted += taken;
     if (status == SLIPWAY_E_AGAIN && *accepted > 0) return SLIPWAY_OK;
     if (status != SLIPWAY_OK) return status;
@@ -102,24 +103,93 @@ slipway_status Copier::Submit(const slipway_copy* pieces, uint32_t stride, uint3
   return SLIPWAY_OK;
 }
 
+slipway_status Copier::SubmitGroup(uint64_t token, const slipway_copy* pieces, uint32_t stride, uint32_t n,
+                                   uint32_t* accepted, slipway_error* error) {
+  *accepted = 0;
+  if (n == 0) return SLIPWAY_OK;
+  MutexLock lock(mutex_);
+  Queue* const queue = FindQueue(*pieces);
+  if (queue == nullptr) {
+    return sdk::Fail(error, SLIPWAY_E_UNSUPPORTED, "no memory provider copies between these two kinds of memory");
+  }
+  if (queue->group == nullptr) return SubmitParts(queue, token, pieces, stride, n, accepted, error);
+  uint32_t taken = 0;
+  const slipway_status status = queue->group->submit(queue->queue, token, pieces, stride, n, &taken, error);
+  *accepted = std::min(taken, n);
+  Account(queue, pieces, stride, *accepted, *accepted > 0 ? 1 : 0);
+  return status;
+}
+
+slipway_status Copier::SubmitParts(Queue* queue, uint64_t token, const slipway_copy* pieces, uint32_t stride,
+                                   uint32_t n, uint32_t* accepted, slipway_error* error) {
+  auto place = std::find_if(parts_.begin(), parts_.end(), [](const Parts& p) { return p.left == 0; });
+  if (place == parts_.end()) place = parts_.emplace(place);
+  const uint64_t first = kTokens | static_cast<uint64_t>(place - parts_.begin()) << 32;
+  part_pieces_.clear();
+  for (uint32_t i = 0; i < n; ++i) {
+    part_pieces_.push_back(PieceAt(pieces, stride, i));
+    part_pieces_.back().token = first | i;
+  }
+  uint32_t taken = 0;
+  const slipway_status status =
+      queue->provider->table->copy_submit(queue->queue, part_pieces_.data(), sizeof part_pieces_[0], n, &taken, error);
+  *accepted = place->left = std::min(taken, n);
+  place->whole = {};
+  place->whole.token = token;
+  Account(queue, pieces, stride, *accepted, *accepted);
+  return status;
+}
+
+// Replaces completions of groups' pieces by those of the groups that are complete with them. Returns how many there are
+// then.
+uint32_t Copier::Gather(slipway_completion* at, uint32_t stride, uint32_t n) {
+  const auto completion = [&](uint32_t i) -> slipway_completion& {
+    return *reinterpret_cast<slipway_completion*>(reinterpret_cast<char*>(at) + size_t{stride} * i);
+  };
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    slipway_completion c = completion(i);
+    if ((c.token & kTokens) != 0) {
+      const uint64_t place = (c.token & ~kTokens) >> 32;
+      if (place >= parts_.size() || parts_[place].left == 0) continue;  // a provider that completes more, again
+      Parts& parts = parts_[place];
+      slipway_completion& whole = parts.whole;
+      if (c.status != SLIPWAY_OK && whole.status == SLIPWAY_OK) {
+        whole.status = c.status;
+        whole.native = c.native;
+      }
+      whole.bytes += c.bytes;
+      if (--parts.left > 0) continue;
+      if (whole.status != SLIPWAY_OK) whole.bytes = 0;
+      c = whole;
+    }
+    completion(kept++) = c;
+  }
+  return kept;
+}
+
 slipway_status Copier::Poll(slipway_completion* out, uint32_t stride, uint32_t max, uint32_t* n) {
   *n = 0;
   if (inflight() == 0) return SLIPWAY_OK;
   MutexLock lock(mutex_);
   slipway_status first = SLIPWAY_OK;
-  for (size_t i = 0; i < queues_.size() && *n < max; ++i) {
+  for (size_t i = 0; i < queues_.size(); ++i) {
     Queue& q = queues_[(next_ + i) % queues_.size()];
-    if (q.inflight == 0) continue;
-    auto* const at = reinterpret_cast<slipway_completion*>(reinterpret_cast<char*>(out) + size_t{stride} * *n);
-    uint32_t got = 0;
-    const slipway_status status = q.provider->table->copy_poll(q.queue, at, stride, max - *n, &got);
-    got = std::min(got, max - *n);
-    if (status != SLIPWAY_OK && first == SLIPWAY_OK) first = status;
-    *n += got;
-    const uint64_t ended = std::min<uint64_t>(q.inflight, got);  // a provider that completes more is not believed
-    q.inflight -= ended;
-    inflight_.fetch_sub(ended, std::memory_order_relaxed);
-    service_.inflight_.fetch_sub(ended, std::memory_order_relaxed);
+    // Again where completions of pieces made room by becoming one of their group.
+    for (bool more = true; more && q.inflight > 0 && *n < max;) {
+      auto* const at = reinterpret_cast<slipway_completion*>(reinterpret_cast<char*>(out) + size_t{stride} * *n);
+      uint32_t got = 0;
+      const uint32_t room = max - *n;
+      const slipway_status status = q.provider->table->copy_poll(q.queue, at, stride, room, &got);
+      got = std::min(got, room);
+      more = got == room && status == SLIPWAY_OK;
+      if (status != SLIPWAY_OK && first == SLIPWAY_OK) first = status;
+      *n += parts_.empty() ? got : Gather(at, stride, got);
+      const uint64_t ended = std::min<uint64_t>(q.inflight, got);  // a provider that completes more is not believed
+      q.inflight -= ended;
+      inflight_.fetch_sub(ended, std::memory_order_relaxed);
+      service_.inflight_.fetch_sub(ended, std::memory_order_relaxed);
+    }
   }
   if (!queues_.empty()) next_ = (next_ + 1) % queues_.size();
   return *n > 0 ? SLIPWAY_OK : first;

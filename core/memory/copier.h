@@ -11,6 +11,7 @@
 #include "core/memory/pin_cache.h"
 #include "core/memory/providers.h"
 #include "core/metrics/counters.h"
+#include "slipway/abi/group.h"
 #include "slipway/abi/memory_provider.h"
 #include "slipway/sdk/memory_provider_extensions.hpp"
 #include "slipway/sdk/mutex.hpp"
@@ -27,10 +28,16 @@ class Copier {
   // slipway_memory_provider.copy_submit and copy_poll.
   slipway_status Submit(const slipway_copy* pieces, uint32_t stride, uint32_t n, uint32_t* accepted,
                         slipway_error* error) SLIPWAY_EXCLUDES(mutex_);
+  // The same for pieces of the same two kinds that complete together, as `token`, which is below kTokens: the contract
+  // of slipway_memory_group.submit, also over a provider that has no groups. Of one copier all is submitted this way,
+  // or nothing.
+  slipway_status SubmitGroup(uint64_t token, const slipway_copy* pieces, uint32_t stride, uint32_t n,
+                             uint32_t* accepted, slipway_error* error) SLIPWAY_EXCLUDES(mutex_);
   slipway_status Poll(slipway_completion* out, uint32_t stride, uint32_t max, uint32_t* n) SLIPWAY_EXCLUDES(mutex_);
+  static constexpr uint64_t kTokens = uint64_t{1} << 63;
   // Pieces submitted from now on come after what `stream` holds now; see sdk::MemoryOrder.
   Status After(uint64_t kind, void* stream) SLIPWAY_EXCLUDES(mutex_);
-  // Pieces accepted and not yet polled.
+  // Pieces, or groups, accepted and not yet polled. (Of a provider without groups those count by their pieces.)
   uint64_t inflight() const { return inflight_.load(std::memory_order_relaxed); }
   CopyService& service() const { return service_; }
 
@@ -42,15 +49,20 @@ class Copier {
     const MemoryProvider* provider = nullptr;
     slipway_copy_queue* queue = nullptr;
     const sdk::MemoryOrder* order = nullptr;
-    int64_t pinner = -1;  // the provider's number with the cache
+    const slipway_memory_group* group = nullptr;  // null: it has none
+    int64_t pinner = -1;                          // the provider's number with the cache
     uint64_t inflight = 0;
   };
 
   Copier(CopyService& service, Counter count) : service_(service), count_(count) {}
   Status OpenQueues(const Providers& providers, void* cookie);
   Queue* FindQueue(const slipway_copy& piece) SLIPWAY_REQUIRES(mutex_);
-  void Count(const slipway_copy* pieces, uint32_t stride, uint32_t n);
-  void TellCache(const Queue& queue, const slipway_copy* pieces, uint32_t stride, uint32_t n);
+  // What was accepted.
+  void Account(Queue* queue, const slipway_copy* pieces, uint32_t stride, uint32_t n, uint64_t completions)
+      SLIPWAY_REQUIRES(mutex_);
+  slipway_status SubmitParts(Queue* queue, uint64_t token, const slipway_copy* pieces, uint32_t stride, uint32_t n,
+                             uint32_t* accepted, slipway_error* error) SLIPWAY_REQUIRES(mutex_);
+  uint32_t Gather(slipway_completion* at, uint32_t stride, uint32_t n) SLIPWAY_REQUIRES(mutex_);
 
   CopyService& service_;
   const Counter count_;
@@ -58,6 +70,13 @@ class Copier {
   Mutex mutex_;
   std::vector<Queue> queues_ SLIPWAY_GUARDED_BY(mutex_);
   size_t next_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // polled first
+  // Groups over providers that have none: their pieces' tokens are kTokens | place << 32 | piece.
+  struct Parts {
+    slipway_completion whole{};
+    uint32_t left = 0;  // pieces that have not completed; 0: free
+  };
+  std::vector<Parts> parts_ SLIPWAY_GUARDED_BY(mutex_);
+  std::vector<slipway_copy> part_pieces_ SLIPWAY_GUARDED_BY(mutex_);  // scratch
 };
 
 // Thread-safe. Outlives its copiers, and is outlived by the providers.

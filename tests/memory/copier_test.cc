@@ -108,6 +108,105 @@ TEST_F(CopierTest, AFullProviderTakesWhatItHasRoomForAndPollingMakesRoom) {
   EXPECT_EQ(Poll().size(), 4u);
 }
 
+// Over a provider that has groups, and one that has not.
+class CopierGroupTest : public CopierTest, public testing::WithParamInterface<size_t> {
+ protected:
+  CopierGroupTest() : device_(Alloc(GetParam())) { std::memset(View(GetParam(), device_), 'x', 4096); }
+  std::vector<slipway_copy> Pieces(uint64_t count) const {
+    std::vector<slipway_copy> pieces;
+    const uint64_t kind = GetParam() == 0 ? kA : kB;
+    for (uint64_t i = 0; i < count; ++i)
+      pieces.push_back({0, const_cast<char*>(here_) + i, device_ + i, 1, kHost, kind});
+    return pieces;
+  }
+  slipway_status Group(uint64_t token, const std::vector<slipway_copy>& pieces, uint32_t* accepted) {
+    error_ = EmptyError();
+    return copier_->SubmitGroup(token, pieces.data(), sizeof pieces[0], static_cast<uint32_t>(pieces.size()), accepted,
+                                &error_);
+  }
+  const slipway_fake_memory_control& control() const { return *controls_[GetParam()]; }
+
+  char* const device_;
+};
+
+TEST_P(CopierGroupTest, HasOneCompletionWithItsToken) {
+  uint32_t accepted = 0;
+  ASSERT_EQ(Group(100, Pieces(3), &accepted), SLIPWAY_OK);
+  EXPECT_EQ(accepted, 3u);
+  ASSERT_EQ(Group(101, Pieces(1), &accepted), SLIPWAY_OK);
+  EXPECT_EQ(counters_.Get(Counter::kDirectProviderCopies), 4u);
+  EXPECT_EQ(counters_.Get(Counter::kProviderCopiedBytes), 4u);
+  EXPECT_FALSE(service_.Close(copier_));
+  std::vector<slipway_completion> out(4);
+  uint32_t n = 0;
+  ASSERT_EQ(copier_->Poll(out.data(), sizeof out[0], 4, &n), SLIPWAY_OK);
+  ASSERT_EQ(n, 2u);
+  EXPECT_EQ(out[0].token, 100u);
+  EXPECT_EQ(out[0].bytes, 3u);
+  EXPECT_EQ(out[1].token, 101u);
+  EXPECT_EQ(copier_->inflight(), 0u);
+  EXPECT_EQ(service_.inflight(), 0u);
+  EXPECT_EQ(std::string(here_, 4), std::string("xxx\0", 4));
+  EXPECT_TRUE(service_.Close(copier_));
+}
+
+TEST_P(CopierGroupTest, WithRoomForOneCompletionAllAreFound) {
+  uint32_t accepted = 0;
+  ASSERT_EQ(Group(1, Pieces(2), &accepted), SLIPWAY_OK);
+  ASSERT_EQ(Group(2, Pieces(2), &accepted), SLIPWAY_OK);
+  EXPECT_THAT(Poll(1), testing::ElementsAre(1));
+  EXPECT_THAT(Poll(1), testing::ElementsAre(2));
+  EXPECT_THAT(Poll(1), testing::IsEmpty());
+}
+
+TEST_P(CopierGroupTest, FailsWithTheFirstPieceThatDoes) {
+  control().set_copy_error(provider(GetParam()), SLIPWAY_E_DEVICE, 1);
+  uint32_t accepted = 0;
+  ASSERT_EQ(Group(5, Pieces(4), &accepted), SLIPWAY_OK);
+  slipway_completion out[4];
+  uint32_t n = 0;
+  ASSERT_EQ(copier_->Poll(out, sizeof out[0], 4, &n), SLIPWAY_OK);
+  ASSERT_EQ(n, 1u);
+  EXPECT_EQ(out[0].token, 5u);
+  EXPECT_EQ(out[0].status, SLIPWAY_E_DEVICE);
+  EXPECT_EQ(out[0].bytes, 0u);
+  control().set_copy_error(provider(GetParam()), SLIPWAY_OK, 0);
+  ASSERT_EQ(Group(6, Pieces(4), &accepted), SLIPWAY_OK);
+  EXPECT_THAT(Poll(), testing::ElementsAre(6));
+}
+
+TEST_P(CopierGroupTest, AFullProviderTakesAPrefixOrNone) {
+  control().set_hold(provider(GetParam()), 1);
+  uint32_t accepted = 0, taken = 0;
+  uint64_t groups = 0;
+  const std::vector<slipway_copy> pieces = Pieces(3);
+  slipway_status status = SLIPWAY_OK;
+  while (groups < 100 && (status = Group(groups, pieces, &accepted)) == SLIPWAY_OK) {
+    EXPECT_GT(accepted, 0u);
+    taken += accepted;
+    ++groups;
+  }
+  EXPECT_EQ(status, SLIPWAY_E_AGAIN);
+  EXPECT_EQ(accepted, 0u);
+  control().set_hold(provider(GetParam()), 0);
+  EXPECT_EQ(Poll().size(), groups);
+  EXPECT_EQ(counters_.Get(Counter::kDirectProviderCopies), taken);
+}
+
+TEST_P(CopierGroupTest, WhatNobodyCopiesIsRefused) {
+  uint32_t accepted = 9;
+  EXPECT_EQ(Group(1, {{1, here_, here_ + 8, 8, kHost, kHost}}, &accepted), SLIPWAY_E_UNSUPPORTED);
+  EXPECT_EQ(accepted, 0u);
+  std::vector<slipway_copy> pieces = Pieces(3);
+  pieces[1].src = nullptr;
+  EXPECT_EQ(Group(1, pieces, &accepted), SLIPWAY_E_INVALID);
+  EXPECT_EQ(accepted, 1u);
+  EXPECT_THAT(Poll(), testing::ElementsAre(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Providers, CopierGroupTest, testing::Values(0, 1),
+                         [](const auto& info) { return info.param == 0 ? "WithGroups" : "Without"; });
+
 TEST_F(CopierTest, OneWithPiecesInFlightIsKeptWhenItIsClosed) {
   char* const a = Alloc(0);
   uint32_t accepted = 0;
