@@ -67,14 +67,65 @@ class RequestsOfCaller final : public RequestSource {
       : engine_(engine), first_(first), count_(count), dispatcher_(dispatcher), kinds_(engine.node->Kinds()) {}
   size_t size() const override { return count_; }
   slipway_status Get(size_t i, RequestSpec* spec, const char** why) override {
-    return ToSpec(engine_, first_[i], dispatcher_, kinds_, spec, why);
+    const slipway_request& r = first_[i];
+    if (r.segment == segment_ && (r.flags | r.reserved) == 0 && r.length > 0 && kinds_.Holds(r.local, r.length)) {
+      *spec = {r.op, r.local, r.length, found_, r.offset, kind_};
+      return SLIPWAY_OK;
+    }
+    segment_ = nullptr;
+    const slipway_status status = ToSpec(engine_, r, dispatcher_, kinds_, spec, why);
+    if (status == SLIPWAY_OK && r.length > 0 && kinds_.Holds(r.local, r.length)) {
+      segment_ = r.segment;
+      found_ = spec->segment;
+      kind_ = spec->local_kind;
+    }
+    return status;
+  }
+  size_t CountAlike(size_t first, const RequestSpec& like, uint64_t longest) override {
+    if (segment_ == nullptr || like.segment != found_) return 0;
+    const uint64_t segment_bytes = found_->length;
+    size_t i = first;
+    for (; i < count_; ++i) {
+      const slipway_request& r = first_[i];
+      // Processors look ahead within a page only, and this loop is done with one in the time that memory takes once.
+      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
+      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
+                         r.length - 1 < longest && r.offset <= segment_bytes && r.length <= segment_bytes - r.offset &&
+                         kinds_.Holds(r.local, r.length);
+      if (!alike) break;
+    }
+    return i - first;
+  }
+  size_t WriteAlike(size_t first, const RequestSpec& like, const View& view, slipway_copy* out, size_t max) override {
+    if (segment_ == nullptr || like.segment != found_ || like.length > view.bytes) return 0;
+    const size_t end = std::min(count_, first + max);
+    const bool read = like.op == SLIPWAY_OP_READ;
+    const uint64_t last = view.bytes - like.length;
+    size_t i = first;
+    for (; i < end; ++i) {
+      const slipway_request& r = first_[i];
+      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
+      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
+                         r.length == like.length && r.offset - view.begin <= last && kinds_.Holds(r.local, r.length);
+      if (!alike) break;
+      char* const there = view.base + (r.offset - view.begin);
+      *out++ = read ? slipway_copy{0, r.local, there, r.length, like.local_kind, view.mem_kind}
+                    : slipway_copy{0, there, r.local, r.length, view.mem_kind, like.local_kind};
+    }
+    return i - first;
   }
 
  private:
+  static constexpr size_t kAheadBytes = 16384;
+
   const slipway_engine& engine_;
   const slipway_request* const first_;
   const size_t count_, dispatcher_;
   KindLookup kinds_;
+  // Of the last request whose memory lies in what `kinds_` knows: what others like it become.
+  const slipway_segment* segment_ = nullptr;  // null: there is none
+  RemoteSegment* found_ = nullptr;
+  uint64_t kind_ = 0;
 };
 
 BatchSpec ToBatchSpec(const slipway_submit_options* options) {

@@ -4,8 +4,8 @@ namespace slipway {
 
 uint64_t KindLookup::KindOf(const void* addr, uint64_t length) {
   if (providers_.kinds() == 0) return SLIPWAY_MEM_HOST;
+  if (Holds(addr, length)) return kind_;
   const auto at = reinterpret_cast<uint64_t>(addr);
-  if (at - begin_ < bytes_ && length <= bytes_ - (at - begin_)) return kind_;
   // Whoever declared a region has promised to leave its memory alone, so its kind is still what it was.
   const Regions::Holder holder = regions_.FindHolder(at, length);
   if (holder.length > 0) {

@@ -13,9 +13,19 @@ namespace slipway {
 // other memory at its place, so it lives for one submission, whose memory is its caller's to keep. Not thread-safe.
 class KindLookup {
  public:
-  KindLookup(const Providers& providers, const Regions& regions) : providers_(providers), regions_(regions) {}
+  KindLookup(const Providers& providers, const Regions& regions) : providers_(providers), regions_(regions) {
+    if (providers.kinds() == 0) {  // all there is, but for NULL and what wraps around, is the host's
+      begin_ = 1;
+      bytes_ = UINT64_MAX - 1;
+    }
+  }
   // One SLIPWAY_MEM_* bit, of the range's beginning. `length` is greater than 0, the range does not wrap.
   uint64_t KindOf(const void* addr, uint64_t length);
+  // Whether the range, of any length but 0, is known to lie in what was met last, and so is of the same kind.
+  bool Holds(const void* addr, uint64_t length) const {
+    const uint64_t at = reinterpret_cast<uint64_t>(addr) - begin_;
+    return at < bytes_ && length <= bytes_ - at;
+  }
 
  private:
   const Providers& providers_;

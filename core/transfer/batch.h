@@ -2,6 +2,8 @@
 #ifndef SLIPWAY_CORE_TRANSFER_BATCH_H_
 #define SLIPWAY_CORE_TRANSFER_BATCH_H_
 
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -107,7 +109,7 @@ class SpareRequests {
     if (block != nullptr && block->room >= room) return block;
     std::free(block);
     static_assert(sizeof(Block) % alignof(RequestState) == 0 && alignof(RequestState) <= alignof(std::max_align_t));
-    block = static_cast<Block*>(std::malloc(sizeof(Block) + room * sizeof(RequestState)));
+    block = Allocate(sizeof(Block) + room * sizeof(RequestState));
     if (block == nullptr) throw std::bad_alloc();
     block->room = room;
     return block;
@@ -119,6 +121,16 @@ class SpareRequests {
   }
 
  private:
+  // In huge pages where it is long: to find a small one takes, on a virtual machine, as long as some requests do.
+  static Block* Allocate(size_t bytes) {
+    constexpr size_t kHugePage = size_t{2} << 20;
+    if (bytes < kHugePage) return static_cast<Block*>(std::malloc(bytes));
+    const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void* const memory = std::aligned_alloc(kHugePage, rounded);
+    if (memory != nullptr) madvise(memory, rounded, MADV_HUGEPAGE);  // as well without
+    return static_cast<Block*>(memory);
+  }
+
   std::atomic<Block*> spare_{nullptr};
 };
 

@@ -1,6 +1,7 @@
 // The dispatcher's part about what needs no slice, where the transport lets this process touch the peer's memory
 // (slipway/abi/direct.h): short pieces of host memory are copied while they are submitted, and devices' pieces go to
-// their memory provider as they are. Whatever does not fit goes as slices, which also find out what is wrong with it.
+// their memory provider as they are (dispatch_device.cc). Whatever does not fit goes as slices, which also find out
+// what is wrong with it.
 #include <cstring>
 #include <utility>
 
@@ -10,23 +11,7 @@
 namespace slipway {
 namespace {
 
-constexpr uint64_t kBriefCopies = 16;   // of the longest brief length: what one submission copies by itself
-constexpr size_t kFirstCopies = 256;    // are given to the provider early, so that the device begins
-constexpr size_t kCopiesAtOnce = 1024;  // the more are submitted together, the better
-constexpr size_t kCopiesPerSubmit = 4096;
-constexpr uint32_t kPollMax = 256;
-constexpr uint32_t kPollRounds = 64;  // then others have their turn
-constexpr size_t kRunsMax = UINT16_MAX;
-
-// A copy's token: which run, which use of it, which request of the batch.
-uint64_t TokenOf(size_t run, uint16_t generation, size_t request) {
-  return uint64_t{run} << 48 | uint64_t{generation} << 32 | request;
-}
-
-bool Overlap(const char* a, const char* b, uint64_t length) {
-  const auto x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
-  return x < y ? y - x < length : x - y < length;
-}
+constexpr uint64_t kBriefCopies = 16;  // of the longest brief length: what one submission copies by itself
 
 }  // namespace
 
@@ -128,6 +113,7 @@ bool Dispatcher::EnterDirect(DirectPass* pass, uint8_t number, slipway_remote* r
 void Dispatcher::LeaveDirect(DirectPass* pass) {
   if (pass->remote == nullptr) return;
   const Lane& lane = lanes_[pass->number];
+  CloseGroup(pass);
   if (DirectRun* const run = std::exchange(pass->run, nullptr)) {
     run->filling = false;
     EndDirect(run, 0, 0);
@@ -148,222 +134,6 @@ void Dispatcher::CountDone(DirectPass* pass, BatchState* batch) {
   held_.ObserveHeld(Histogram::kRequestBytes, pass->length, n);
   batch->remaining -= n;
   if (batch->remaining == 0) CompleteBatch(batch);
-}
-
-// ---- copies by memory providers ----------------------------------------------------------------------------------
-
-Dispatcher::DirectRun* Dispatcher::NewRun() {
-  if (!free_runs_.empty()) {
-    DirectRun* const run = free_runs_.back();
-    free_runs_.pop_back();
-    return run;
-  }
-  if (runs_.size() == kRunsMax) return nullptr;
-  DirectRun* const run = &runs_.emplace_back();
-  run->index = static_cast<uint16_t>(runs_.size() - 1);
-  return run;
-}
-
-bool Dispatcher::AddDirectCopy(DirectPass* pass, RequestState* request, char* there) {
-  char* const here = reinterpret_cast<char*>(request->local_address);
-  if (Overlap(here, there, request->length)) return false;
-  BatchState* const batch = request->batch;
-  DirectRun* run = pass->run;
-  if (run == nullptr) {
-    run = NewRun();
-    if (run == nullptr) return false;
-    ListInflight(batch);
-    run->batch = batch;
-    run->segment = request->segment;
-    run->remote = pass->remote;
-    run->use = pass->use;
-    run->number = pass->number;
-    run->op = pass->op;
-    run->filling = true;
-    pass->run = run;
-  }
-  ++run->open;
-  ++inflight_requests_;
-  ++request->segment->inflight_requests;
-  request->copying = true;
-  request->outstanding = 1;
-  request->slices = 1;
-  held_.AddHeld(Counter::kRequestsInflight);
-  held_.AddHeld(Counter::kSlices);
-  held_.AddHeld(Counter::kSlicesInflight);
-  held_.AddHeld(Counter::kSlicesDirect);
-  slipway_copy copy;
-  copy.token = TokenOf(run->index, run->generation, static_cast<size_t>(request - batch->requests.begin()));
-  const bool read = request->op == SLIPWAY_OP_READ;
-  copy.dst = read ? here : there;
-  copy.src = read ? there : here;
-  copy.length = request->length;
-  copy.dst_kind = read ? request->local_kind : pass->kind_there;
-  copy.src_kind = read ? pass->kind_there : request->local_kind;
-  direct_copies_.push_back(copy);
-  const size_t waiting = direct_copies_.size() - direct_begun_;
-  if (waiting % kCopiesAtOnce == 0 || (waiting == kFirstCopies && direct_copier_->inflight() == 0))
-    SubmitDirectCopies();
-  return true;
-}
-
-// Gives what waits to the providers, as far as they have room. True when they took some.
-bool Dispatcher::SubmitDirectCopies() {
-  bool any = false;
-  while (direct_begun_ < direct_copies_.size()) {
-    uint32_t accepted = 0;
-    slipway_error error = EmptyError();
-    const auto n = static_cast<uint32_t>(std::min(direct_copies_.size() - direct_begun_, kCopiesPerSubmit));
-    const slipway_status status =
-        direct_copier_->Submit(&direct_copies_[direct_begun_], sizeof direct_copies_[0], n, &accepted, &error);
-    direct_begun_ += accepted;
-    any |= accepted > 0;
-    if (status == SLIPWAY_E_AGAIN || (status == SLIPWAY_OK && accepted == 0)) return any;  // completions make room
-    if (status == SLIPWAY_OK || direct_begun_ == direct_copies_.size()) continue;
-    FailDirect(direct_copies_[direct_begun_++].token,
-               FromPlugin(status < 0 ? status : SLIPWAY_E_INTERNAL, error, "copying a device's memory"));
-    any = true;
-  }
-  direct_copies_.clear();  // keeps its room
-  direct_begun_ = 0;
-  return any;
-}
-
-// The run that a copy in flight belongs to; null: there is none such.
-Dispatcher::DirectRun* Dispatcher::FindRun(uint64_t token) {
-  const size_t index = token >> 48, request = token & UINT32_MAX;
-  if (index >= runs_.size()) return nullptr;
-  DirectRun* const run = &runs_[index];
-  const bool known = run->batch != nullptr && run->generation == (token >> 32 & UINT16_MAX) &&
-                     request < run->batch->requests.size() && run->batch->requests[request].copying;
-  return known ? run : nullptr;
-}
-
-bool Dispatcher::TakeDirectCopies() {
-  if (direct_copier_ == nullptr) return false;
-  bool any = false;
-  for (uint32_t round = 0; round < kPollRounds && direct_copier_->inflight() > 0; ++round) {
-    std::array<slipway_completion, kPollMax> completions;
-    uint32_t n = 0;
-    if (direct_copier_->Poll(completions.data(), sizeof completions[0], kPollMax, &n) != SLIPWAY_OK) break;
-    DirectRun* run = nullptr;
-    uint64_t copies = 0, bytes = 0;  // of that run, not accounted for
-    for (uint32_t i = 0; i < n; ++i) {
-      const slipway_completion& c = completions[i];
-      DirectRun* const its = FindRun(c.token);
-      if (its == nullptr) continue;  // given up
-      RequestState* const request = &its->batch->requests[c.token & UINT32_MAX];
-      if (c.status != SLIPWAY_OK || request->failure != SLIPWAY_OK) {
-        if (copies > 0) EndDirect(run, std::exchange(copies, 0), std::exchange(bytes, 0));
-        const slipway_status status = c.status < 0 ? c.status : SLIPWAY_E_INTERNAL;
-        FailDirect(c.token, FromPlugin(status, EmptyError(), "the memory provider could not copy a device's memory"));
-        continue;
-      }
-      if (its != run && copies > 0) EndDirect(run, std::exchange(copies, 0), std::exchange(bytes, 0));
-      run = its;
-      ++copies;
-      bytes += request->length;
-      request->copying = false;
-      request->outstanding = 0;
-      request->status = SLIPWAY_OK;
-      request->bytes_done = request->length;
-      request->transport = run->number;
-      held_.ObserveHeld(Histogram::kRequestBytes, request->length);
-    }
-    if (copies > 0) EndDirect(run, copies, bytes);
-    any |= n > 0;
-    polled_ += n;
-    if (n < kPollMax) break;
-  }
-  return any;
-}
-
-// So many copies of the run have ended well. With the last of them the peer's memory is left, and then the batch may be
-// complete.
-void Dispatcher::EndDirect(DirectRun* run, uint64_t copies, uint64_t bytes) {
-  BatchState* const batch = run->batch;
-  RemoteSegment* const segment = run->segment;
-  const bool read = run->op == SLIPWAY_OP_READ;
-  run->open -= copies;
-  run->use.copies += copies;
-  (read ? run->use.bytes_read : run->use.bytes_written) += bytes;
-  if (run->open == 0 && !run->filling) {
-    const Lane& lane = lanes_[run->number];
-    lane.direct->leave(lane.channel, run->remote, SLIPWAY_DIRECT_HOLD, &run->use);
-    run->batch = nullptr;
-    ++run->generation;
-    free_runs_.push_back(run);
-  }
-  if (copies == 0) return;
-  held_.AddHeld(read ? Counter::kBytesRead : Counter::kBytesWritten, bytes);
-  held_.SubHeld(Counter::kRequestsInflight, copies);
-  held_.SubHeld(Counter::kSlicesInflight, copies);
-  inflight_requests_ -= copies;
-  segment->inflight_requests -= copies;
-  if (segment->inflight_requests == 0 && segment->closed) garbage_ = true;
-  batch->remaining -= copies;
-  if (batch->remaining == 0) CompleteBatch(batch);
-}
-
-// A copy that was not made, or whose request was cut short meanwhile.
-void Dispatcher::FailDirect(uint64_t token, const Status& why) {
-  DirectRun* const run = FindRun(token);
-  if (run == nullptr) return;
-  RequestState* const request = &run->batch->requests[token & UINT32_MAX];
-  const uint8_t number = run->number;
-  request->copying = false;
-  held_.SubHeld(Counter::kSlicesInflight);
-  --run->open;
-  EndDirect(run, 0, 0);
-  if (request->failure == SLIPWAY_OK) {
-    WorkItem* item = NewItem();
-    item->request = request;
-    item->cursor = {request->local_address, request->offset, request->length, request->Access(), 0};
-    item->tried = uint32_t{1} << number;
-    ++request->outstanding;
-    ++request->retries;
-    counters_.Add(Counter::kRetries);
-    Route(item, why, clock_.NowNs());
-  }
-  --request->outstanding;
-  MaybeComplete(request);
-}
-
-// Drops the copies of requests that have failed and that no provider has yet.
-void Dispatcher::SweepDirect() {
-  std::vector<slipway_copy> kept, dead;
-  for (size_t i = direct_begun_; i < direct_copies_.size(); ++i) {
-    const uint64_t token = direct_copies_[i].token;
-    DirectRun* const run = FindRun(token);
-    const bool failed = run != nullptr && run->batch->requests[token & UINT32_MAX].failure != SLIPWAY_OK;
-    (failed ? dead : kept).push_back(direct_copies_[i]);
-  }
-  if (dead.empty()) return;
-  direct_copies_ = std::move(kept);
-  direct_begun_ = 0;
-  for (const slipway_copy& copy : dead) FailDirect(copy.token, Status());
-}
-
-// The provider has these copies and does not end them: see AbandonSlice. The peer's memory stays entered.
-void Dispatcher::AbandonDirect(BatchState* batch) {
-  SweepDirect();
-  bool any = false;
-  for (DirectRun& run : runs_) {
-    if (run.batch != batch || run.open == 0) continue;
-    run.batch = nullptr;  // and is not free
-    lanes_[run.number].holds_lost = true;
-    any = true;
-  }
-  if (!any) return;
-  for (RequestState& request : batch->requests) {
-    if (!request.copying) continue;
-    request.copying = false;
-    held_.SubHeld(Counter::kSlicesInflight);
-    (void)Stuck(&request, "a memory provider did not complete a copy");
-    stuck_ranges_.emplace_back(request.local_address, request.length);
-    --request.outstanding;
-    MaybeComplete(&request);
-  }
 }
 
 }  // namespace slipway

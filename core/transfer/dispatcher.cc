@@ -17,6 +17,8 @@ namespace {
 // Requests that are taken between two looks at what has completed; one that is cut into slices counts as several.
 constexpr uint64_t kTakenAtOnce = 4096, kSlowOne = 8;
 constexpr uint64_t kLengthyBytes = 32 << 10;
+// So often is a submission asked for requests that are alike without having any.
+constexpr uint32_t kMissesMax = 8;
 
 uint64_t ShareBytes(const StagingPool* pool, const StagingOptions& options) {
   if (pool == nullptr) return 0;
@@ -187,20 +189,6 @@ bool IsFine(const RequestSpec& spec, uint64_t longest) {
          spec.local != nullptr && !Wraps(reinterpret_cast<uint64_t>(spec.local), spec.length);
 }
 
-// Requests that somebody has in a row.
-class SpanSource final : public RequestSource {
- public:
-  explicit SpanSource(std::span<const RequestSpec> specs) : specs_(specs) {}
-  size_t size() const override { return specs_.size(); }
-  slipway_status Get(size_t i, RequestSpec* spec, const char**) override {
-    *spec = specs_[i];
-    return SLIPWAY_OK;
-  }
-
- private:
-  const std::span<const RequestSpec> specs_;
-};
-
 Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named) const {
   const size_t count = source.size();
   if (count == 0) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
@@ -209,17 +197,20 @@ Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsN
                                            std::to_string(options_.max_batch_requests));
   }
   if (spec.priority > PriorityClass::kBulk) return Status(SLIPWAY_E_INVALID, "unknown priority");
+  uint32_t misses = 0;
   for (size_t i = 0; i < count; ++i) {
     RequestSpec request;
     const char* why = "";
     const slipway_status got = source.Get(i, &request, &why);
-    if (got == SLIPWAY_OK && IsFine(request, options_.max_request_bytes)) {
-      named->Add(request.segment);
-      continue;
+    if (got != SLIPWAY_OK || !IsFine(request, options_.max_request_bytes)) {
+      const Status status = got == SLIPWAY_OK ? CheckOne(request) : Status(got, why);
+      if (!status.ok()) return Status(status.code(), "request " + std::to_string(i) + ": " + status.message());
     }
-    const Status status = got == SLIPWAY_OK ? CheckOne(request) : Status(got, why);
-    if (!status.ok()) return Status(status.code(), "request " + std::to_string(i) + ": " + status.message());
     named->Add(request.segment);
+    if (i + 1 == count || misses == kMissesMax || request.length == 0) continue;
+    const size_t alike = source.CountAlike(i + 1, request, options_.max_request_bytes);
+    i += alike;
+    if (alike == 0) ++misses;
   }
   return {};
 }
@@ -321,6 +312,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
   held_.AddHeld(Counter::kBatches);
   held_.AddHeld(Counter::kRequests, count);
   DirectPass pass;
+  pass.requests = count;
   uint64_t taken = 0;
   for (size_t i = 0; i < count; ++i) {
     RequestSpec spec;
@@ -340,14 +332,21 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
     batch->lengthy |= spec.length >= kLengthyBytes;
     if (any_direct_ && GoDirect(&pass, request, now_ns)) {
       ++taken;
+      if (pass.group != nullptr && i + 1 < count) {
+        const size_t alike = AddAlike(&pass, source, i + 1, spec, *request);
+        taken += alike;
+        i += alike;
+      }
     } else {
       Begin(request, now_ns);
       taken += kSlowOne;
     }
     // A long batch begins to move before all of it has been looked at.
     if (taken < kTakenAtOnce || !batch->inflight) continue;
+    // A group of copies is full soon, and is better not cut.
+    if (pass.group != nullptr && taken < 2 * kTakenAtOnce) continue;
     taken = 0;
-    if (!pass.hold) LeaveDirect(&pass);
+    pass.hold ? CloseGroup(&pass) : LeaveDirect(&pass);
     ProgressLocked();
   }
   LeaveDirect(&pass);

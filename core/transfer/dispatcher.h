@@ -29,30 +29,12 @@
 #include "core/transfer/coverage.h"
 #include "core/transfer/link.h"
 #include "core/transfer/route.h"
+#include "core/transfer/submission.h"
 #include "core/transfer/transport.h"
 #include "slipway/options.hpp"
 #include "slipway/sdk/mutex.hpp"
 
 namespace slipway {
-
-// One request as it is submitted; checked by the dispatcher.
-struct RequestSpec {
-  uint32_t op = 0;  // SLIPWAY_OP_*
-  void* local = nullptr;
-  uint64_t length = 0;
-  RemoteSegment* segment = nullptr;
-  uint64_t offset = 0;
-  uint64_t local_kind = SLIPWAY_MEM_HOST;
-};
-
-// The requests of one submission. Each is asked for twice: all are checked before the first is taken.
-class RequestSource {
- public:
-  virtual ~RequestSource() = default;
-  virtual size_t size() const = 0;
-  // Fills `spec` in, the same each time; what is wrong with it as such is told in `why`, a constant text.
-  virtual slipway_status Get(size_t i, RequestSpec* spec, const char** why) = 0;
-};
 
 enum class PriorityClass : uint8_t { kAuto, kSmall, kBulk };
 
@@ -63,18 +45,6 @@ struct BatchSpec {
   std::shared_ptr<void> owner;  // kept by the batch
   uint64_t stream_kind = 0;     // of the provider whose stream that is; 0: none
   void* stream = nullptr;       // copies of that kind of memory come after what it holds when the batch is submitted
-};
-
-// The segments that a submission names, where there are few.
-struct SegmentsNamed {
-  std::array<RemoteSegment*, 4> segments{};
-  size_t count = 0;  // more than there is room for: all requests have to be looked at
-
-  void Add(RemoteSegment* segment) {
-    if (count > 0 && count <= segments.size() && segments[count - 1] == segment) return;
-    if (count < segments.size()) segments[count] = segment;
-    count = std::min(count + 1, segments.size() + 1);
-  }
 };
 
 // What a target offers, to be opened.
@@ -210,12 +180,25 @@ class Dispatcher {
     BatchState* batch = nullptr;  // null: free; or some of its copies were given up, and it is never used again
     RemoteSegment* segment = nullptr;
     slipway_remote* remote = nullptr;
+    char* base = nullptr;  // where the segment's byte `begin` lies
+    uint64_t begin = 0, kind_there = 0;
     slipway_direct_use use{};
-    uint64_t open = 0;           // copies that have not ended
-    uint16_t index = 0;          // in runs_
-    uint16_t generation = 0;     // counts its uses, so that a late or repeated completion is told apart
+    uint64_t open = 0;           // copies in groups that are closed, and have not ended
     uint8_t number = 0, op = 0;  // the transport's; SLIPWAY_OP_*
     bool filling = false;        // more may be added
+  };
+  // Requests of a run whose local sides are of one kind of memory: what a provider is given at a time. They are those
+  // of [first, end) that are `copying`: groups of a batch do not overlap.
+  struct DirectGroup {
+    DirectRun* run = nullptr;  // null: free; or given up, and never used again
+    DirectGroup* next = nullptr;
+    uint64_t local_kind = 0, bytes = 0;
+    uint32_t first = 0, end = 0, copies = 0;
+    uint32_t index = 0;       // in groups_
+    uint32_t generation = 0;  // counts its uses, so that a late or repeated completion is told apart
+    bool submitted = false;
+
+    uint64_t Token() const { return (uint64_t{generation} << 32 | index) % Copier::kTokens; }
   };
   // What the last request of a submission was found to be, if it goes direct; the next is mostly like it. What has no
   // value at first is set before it is looked at: a submission may be of one request, and then that shows.
@@ -225,6 +208,9 @@ class Dispatcher {
     const RemoteSegment* segment = nullptr;
     slipway_remote* remote = nullptr;  // that is entered; null: the last request does not go direct
     DirectRun* run = nullptr;
+    DirectGroup* group = nullptr;   // that is being put together
+    uint32_t group_limit = 0;       // requests; 0: there was no group yet
+    size_t requests = 0;            // in the whole submission
     uint64_t begin = 0, bytes = 0;  // of the segment, that lie at `base`
     uint64_t copied_bytes = 0;      // on this thread, in the whole submission
     uint64_t done = 0;              // requests that are complete and not accounted for, all of this length
@@ -338,13 +324,34 @@ class Dispatcher {
   bool EnterDirect(DirectPass* pass, uint8_t number, slipway_remote* remote, bool hold) SLIPWAY_REQUIRES(mutex_);
   void LeaveDirect(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
   void CountDone(DirectPass* pass, BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+
+  // dispatch_device.cc: what memory providers copy without a slice
   DirectRun* NewRun() SLIPWAY_REQUIRES(mutex_);
+  DirectGroup* NewGroup() SLIPWAY_REQUIRES(mutex_);
+  void FreeGroup(DirectGroup* group) SLIPWAY_REQUIRES(mutex_);
   bool AddDirectCopy(DirectPass* pass, RequestState* request, char* there) SLIPWAY_REQUIRES(mutex_);
+  size_t AddAlike(DirectPass* pass, RequestSource& source, size_t next, const RequestSpec& like,
+                  const RequestState& first) SLIPWAY_REQUIRES(mutex_);
+  void CloseGroup(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
+  void Account(const DirectGroup& group) SLIPWAY_REQUIRES(mutex_);
+  static slipway_copy PieceOf(const DirectRun& run, const DirectGroup& group, const RequestState& request);
+  void WriteDown(const DirectGroup& group) SLIPWAY_REQUIRES(mutex_);
+  // What a provider said of a group.
+  struct GroupAnswer {
+    slipway_status status = SLIPWAY_OK;
+    uint32_t accepted = 0;
+    slipway_error error = EmptyError();
+  };
+  GroupAnswer OfferGroup(const DirectGroup& group) SLIPWAY_REQUIRES(mutex_);
+  bool SettleGroup(DirectGroup* group, const GroupAnswer& answer) SLIPWAY_REQUIRES(mutex_);
   bool SubmitDirectCopies() SLIPWAY_REQUIRES(mutex_);
+  DirectGroup* CutGroup(DirectGroup* group, uint32_t kept) SLIPWAY_REQUIRES(mutex_);
+  DirectGroup* FindGroup(uint64_t token) SLIPWAY_REQUIRES(mutex_);
   bool TakeDirectCopies() SLIPWAY_REQUIRES(mutex_);
-  DirectRun* FindRun(uint64_t token) SLIPWAY_REQUIRES(mutex_);
+  void FinishGroup(DirectGroup* group) SLIPWAY_REQUIRES(mutex_);
+  void FailGroup(DirectGroup* group, const Status& why) SLIPWAY_REQUIRES(mutex_);
   void EndDirect(DirectRun* run, uint64_t copies, uint64_t bytes) SLIPWAY_REQUIRES(mutex_);
-  void FailDirect(uint64_t token, const Status& why) SLIPWAY_REQUIRES(mutex_);
+  void FailDirect(DirectRun* run, RequestState* request, const Status& why) SLIPWAY_REQUIRES(mutex_);
   void SweepDirect() SLIPWAY_REQUIRES(mutex_);
   void AbandonDirect(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
 
@@ -427,10 +434,13 @@ class Dispatcher {
   std::vector<slipway_copy> device_copies_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted together
   bool any_direct_ SLIPWAY_GUARDED_BY(mutex_) = false;                  // some transport has the extension
   Copier* direct_copier_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
-  std::vector<slipway_copy> direct_copies_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted, from direct_begun_ on
-  size_t direct_begun_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  std::deque<DirectGroup*> waiting_groups_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted
+  std::vector<slipway_copy> direct_pieces_ SLIPWAY_GUARDED_BY(mutex_);  // of the group written down last; room for more
+  const DirectGroup* written_down_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
   std::deque<DirectRun> runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<DirectRun*> free_runs_ SLIPWAY_GUARDED_BY(mutex_);
+  std::deque<DirectGroup> groups_ SLIPWAY_GUARDED_BY(mutex_);
+  DirectGroup* free_groups_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
   uint64_t polled_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // completions, ever
   uint64_t next_deadline_ns_ SLIPWAY_GUARDED_BY(mutex_) = kNoDeadline;
   uint64_t thread_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0, leader_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // asleep
