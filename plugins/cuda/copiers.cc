@@ -16,6 +16,8 @@ constexpr uint64_t kSmallestSplit = 4096;
 // What a thread copies at a time: less of short chunks, so that all threads have something of the first and the last.
 constexpr uint64_t kPortionsMin = 8, kPortionBytes = uint64_t{256} << 10, kPortionBytesMin = uint64_t{64} << 10;
 constexpr uint64_t kShortestChunkBytes = uint64_t{512} << 10;
+// Of chunks that go up, where lines are demoted: so little is on its way that the caches that all share keep it.
+constexpr uint64_t kShortestDemotedBytes = uint64_t{256} << 10, kLongestDemotedBytes = uint64_t{2} << 20;
 constexpr uint64_t kChunkAlign = uint64_t{64} << 10;
 // What a core has just written is still in its own cache, and a device reads it from there at less than half its rate.
 // In the middle of a transfer enough is written ahead for it to have left; not at its beginning, nor at its end.
@@ -92,11 +94,12 @@ Chunk* Copiers::TakeChunk(Lane& lane) {
 // What the next chunk of the lane may hold. Each is a copy more for the device, which costs it microseconds, so chunks
 // are short only where the device waits for the first one to be filled, or the caller for the last one to be emptied.
 uint64_t Copiers::ChunkBytes(const Lane& lane) const {
-  const uint64_t shortest = std::min(kShortestChunkBytes, config_.ring_chunk_bytes);
-  const uint64_t most = lane.direction() == Direction::kUp
-                            ? shortest << std::min(lane.begun, 16u)
-                            : std::max(lane.waiting_bytes / 2 / kChunkAlign * kChunkAlign, shortest);
-  return std::min(most, config_.ring_chunk_bytes);
+  const bool up = lane.direction() == Direction::kUp, demotes = up && Demotes();
+  const uint64_t longest = std::min(demotes ? kLongestDemotedBytes : UINT64_MAX, config_.ring_chunk_bytes);
+  const uint64_t shortest = std::min(demotes ? kShortestDemotedBytes : kShortestChunkBytes, longest);
+  const uint64_t most = up ? shortest << std::min(lane.begun, 16u)
+                           : std::max(lane.waiting_bytes / 2 / kChunkAlign * kChunkAlign, shortest);
+  return std::min(most, longest);
 }
 
 // Parts lie in the chunk as they lie in the device's memory, to 16 bytes, which is what the kernel likes best.

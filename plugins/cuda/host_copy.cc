@@ -4,6 +4,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -16,7 +17,7 @@ constexpr size_t kLine = 64;
 constexpr size_t kStep = 4 * kLine;     // loaded before it is stored
 constexpr size_t kSmallest = 16 << 10;  // below, the fence costs more than the caches gain
 
-// Both copy whole steps to an aligned place.
+// These copy whole steps to an aligned place.
 __attribute__((target("avx512f"))) void Steps512(char* to, const char* from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += kStep) {
     const __m512i a = _mm512_loadu_si512(from + i);
@@ -39,18 +40,31 @@ __attribute__((target("avx2"))) void Steps256(char* to, const char* from, size_t
   }
 }
 
+// Past what this core keeps to what all share: the device finds them there at once, and reads a line that a core has
+// changed at less than half its rate.
+__attribute__((target("avx512f,cldemote"))) void StepsDemoting(char* to, const char* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += kStep) {
+    const __m512i a = _mm512_loadu_si512(from + i);
+    const __m512i b = _mm512_loadu_si512(from + i + kLine);
+    const __m512i c = _mm512_loadu_si512(from + i + 2 * kLine);
+    const __m512i d = _mm512_loadu_si512(from + i + 3 * kLine);
+    __m512i* const out = reinterpret_cast<__m512i*>(to + i);
+    _mm512_store_si512(out, a);
+    _mm512_store_si512(out + 1, b);
+    _mm512_store_si512(out + 2, c);
+    _mm512_store_si512(out + 3, d);
+    for (size_t line = 0; line < kStep; line += kLine) _cldemote(to + i + line);
+  }
+}
+
 using Steps = void (*)(char*, const char*, size_t);
 Steps BestSteps() {
   if (__builtin_cpu_supports("avx512f")) return Steps512;
   return __builtin_cpu_supports("avx2") ? Steps256 : nullptr;
 }
 
-#endif
-
-#if defined(__x86_64__)
-
-void CopyStreaming(void* to, const void* from, size_t bytes) {
-  static const Steps steps = BestSteps();
+// Whole steps by `steps`, to an aligned place; the ends as they come.
+void CopyBy(Steps steps, void* to, const void* from, size_t bytes) {
   if (steps == nullptr || bytes < kSmallest) {
     std::memcpy(to, from, bytes);
     return;
@@ -65,16 +79,37 @@ void CopyStreaming(void* to, const void* from, size_t bytes) {
   std::memcpy(out + head + whole, in + head + whole, bytes - head - whole);
 }
 
+void CopyStreaming(void* to, const void* from, size_t bytes) {
+  static const Steps steps = BestSteps();
+  CopyBy(steps, to, from, bytes);
+}
+
+bool FindDemoting() {
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+  constexpr uint32_t kFeatures = 7, kCldemote = 1u << 25;
+  return __builtin_cpu_supports("avx512f") && __get_cpuid_count(kFeatures, 0, &a, &b, &c, &d) != 0 &&
+         (c & kCldemote) != 0;
+}
+
+void CopyDemoting(void* to, const void* from, size_t bytes) { CopyBy(StepsDemoting, to, from, bytes); }
+
 #else
 
 void CopyStreaming(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+bool FindDemoting() { return false; }
+void CopyDemoting(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
 
 #endif
 
 }  // namespace
 
 void CopyFromRing(void* to, const void* from, size_t bytes) { CopyStreaming(to, from, bytes); }
+bool Demotes() {
+  static const bool demotes = FindDemoting();
+  return demotes;
+}
 void CopyToRing(void* to, const void* from, size_t bytes, bool streaming) {
+  if (Demotes()) return CopyDemoting(to, from, bytes);
   streaming ? CopyStreaming(to, from, bytes) : static_cast<void>(std::memcpy(to, from, bytes));
 }
 
