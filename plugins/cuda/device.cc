@@ -83,10 +83,12 @@ slipway_status Device::Use(Context& out, sdk::Error& err) {
 
 // Without the kernel copies go by other ways, so a refusal is only remembered.
 void Device::LoadKernel() {
-  Function function = nullptr;
+  Function function = nullptr, equal = nullptr;
   Result r = driver_.ModuleLoadData(&module_, kKernelPtx);
   if (r == kSuccess) r = driver_.ModuleGetFunction(&function, module_, kKernelName);
+  if (r == kSuccess) r = driver_.ModuleGetFunction(&equal, module_, kEqualKernelName);
   if (r == kSuccess) {
+    equal_kernel_.store(equal, std::memory_order_release);
     kernel_.store(function, std::memory_order_release);
   } else {
     why_no_kernel_ = driver_.Describe(r);

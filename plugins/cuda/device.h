@@ -40,6 +40,8 @@ class Device {
 
   // The copying kernel; NULL before Use(), or where the driver does not take it.
   Function kernel() const { return kernel_.load(std::memory_order_acquire); }
+  // The one for pieces of one length; NULL where kernel() is.
+  Function equal_kernel() const { return equal_kernel_.load(std::memory_order_acquire); }
   const std::string& why_no_kernel() const { return why_no_kernel_; }  // after Use()
   int32_t stream_priority() const { return stream_priority_; }         // the most urgent; after Use()
 
@@ -58,7 +60,7 @@ class Device {
   Mutex mutex_;
   std::atomic<Context> context_{nullptr};
   Module module_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
-  std::atomic<Function> kernel_{nullptr};
+  std::atomic<Function> kernel_{nullptr}, equal_kernel_{nullptr};
   std::string why_no_kernel_;
   int32_t stream_priority_ = 0;
 };

@@ -3,6 +3,7 @@
 #include "plugins/cuda/instance.h"
 #include "plugins/cuda/queue.h"
 #include "slipway/sdk/memory_provider_extensions.hpp"
+#include "slipway/sdk/memory_provider_plugin.hpp"
 
 namespace slipway::cuda {
 namespace {
@@ -153,6 +154,7 @@ constexpr TestMemory kTestMemory = {sizeof(TestMemory), 0, TestAlloc, TestDeallo
 }  // namespace
 
 const void* FindExtension(std::string_view id) {
+  if (id == SLIPWAY_MEMORY_GROUP_ID) return &sdk::kGroupTable;
   if (id == sdk::kMemoryOrderId) return &kOrder;
   if (id == sdk::kMemoryIpcId) return &kIpc;
   if (id == sdk::kMemoryDevicesId) return &kDevices;

@@ -11,6 +11,9 @@ namespace slipway::cuda {
 //
 // Source of the shape: measured, 16-byte vectors with four in flight a thread in 8 to 32 blocks of 512 fill a PCIe 5
 // link both ways and leave the other multiprocessors alone.
+//
+// Of pieces of one length, a warp takes a run of neighbours in the list at a time: each lane fetches one of them, so
+// that the list crosses the link in few requests.
 const char kKernelPtx[] = R"(
 .version 6.0
 .target sm_50
@@ -228,6 +231,126 @@ NEXT:
   setp.lt.u32 %p, %v, %total;
   @%p bra PIECE;
 DONE:
+  ret;
+}
+
+.visible .entry slipway_copy_equal(.param .u64 p_pieces, .param .u32 p_count, .param .u32 p_bytes, .param .u32 p_log_run)
+.maxntid 512, 1, 1
+.minnctapersm 1
+{
+  .reg .pred %p, %q;
+  .reg .b32 %lane, %run, %warps, %count, %log, %per, %first, %n, %i, %j, %m, %a;
+  .reg .b32 %dlo, %dhi, %slo, %shi, %w<32>;
+  .reg .b64 %pieces, %ndst, %nsrc, %at, %d, %e, %off;
+
+  ld.param.u64 %pieces, [p_pieces];
+  ld.param.u32 %count, [p_count];
+  ld.param.u32 %n, [p_bytes];
+  ld.param.u32 %log, [p_log_run];
+  cvta.to.global.u64 %pieces, %pieces;
+  shr.u32 %n, %n, 4;                       // vectors of a piece
+  mov.u32 %a, 1;
+  shl.b32 %per, %a, %log;                  // pieces of a run
+
+  mov.u32 %a, %tid.x;
+  and.b32 %lane, %a, 31;
+  shr.u32 %run, %a, 5;
+  mov.u32 %a, %ctaid.x;
+  mad.lo.u32 %run, %a, 16, %run;           // this warp's first run
+  mov.u32 %a, %nctaid.x;
+  shl.b32 %warps, %a, 4;
+  mul.wide.u32 %off, %lane, 16;
+  mov.u64 %ndst, 0;
+  mov.u64 %nsrc, 0;
+  setp.lt.u32 %q, %lane, %per;             // whether this lane fetches a piece of each run
+
+  shl.b32 %first, %run, %log;
+  setp.ge.u32 %p, %first, %count;
+  @%p bra EDONE;
+  add.u32 %i, %first, %lane;
+  setp.lt.and.u32 %p, %i, %count, %q;
+  mad.wide.u32 %at, %i, 16, %pieces;
+  @%p ld.global.v2.u64 {%ndst, %nsrc}, [%at];
+
+ERUN:
+  mov.b64 {%dlo, %dhi}, %ndst;
+  mov.b64 {%slo, %shi}, %nsrc;
+  sub.u32 %m, %count, %first;
+  min.u32 %m, %m, %per;
+  add.u32 %run, %run, %warps;
+  shl.b32 %first, %run, %log;
+  add.u32 %i, %first, %lane;
+  setp.lt.and.u32 %p, %i, %count, %q;
+  mad.wide.u32 %at, %i, 16, %pieces;
+  @%p ld.global.v2.u64 {%ndst, %nsrc}, [%at];
+  mov.u32 %j, 0;
+
+EPIECE:
+  shfl.sync.idx.b32 %w0, %dlo, %j, 31, 0xffffffff;
+  shfl.sync.idx.b32 %w1, %dhi, %j, 31, 0xffffffff;
+  shfl.sync.idx.b32 %w2, %slo, %j, 31, 0xffffffff;
+  shfl.sync.idx.b32 %w3, %shi, %j, 31, 0xffffffff;
+  mov.b64 %e, {%w0, %w1};
+  mov.b64 %d, {%w2, %w3};
+  add.u64 %e, %e, %off;
+  add.u64 %d, %d, %off;
+  mov.u32 %i, %lane;
+EEIGHT:
+  add.u32 %a, %i, 224;
+  setp.ge.u32 %p, %a, %n;
+  @%p bra EFOUR;
+  ld.global.v4.u32 {%w0, %w1, %w2, %w3}, [%d];
+  ld.global.v4.u32 {%w4, %w5, %w6, %w7}, [%d+512];
+  ld.global.v4.u32 {%w8, %w9, %w10, %w11}, [%d+1024];
+  ld.global.v4.u32 {%w12, %w13, %w14, %w15}, [%d+1536];
+  ld.global.v4.u32 {%w16, %w17, %w18, %w19}, [%d+2048];
+  ld.global.v4.u32 {%w20, %w21, %w22, %w23}, [%d+2560];
+  ld.global.v4.u32 {%w24, %w25, %w26, %w27}, [%d+3072];
+  ld.global.v4.u32 {%w28, %w29, %w30, %w31}, [%d+3584];
+  st.global.v4.u32 [%e], {%w0, %w1, %w2, %w3};
+  st.global.v4.u32 [%e+512], {%w4, %w5, %w6, %w7};
+  st.global.v4.u32 [%e+1024], {%w8, %w9, %w10, %w11};
+  st.global.v4.u32 [%e+1536], {%w12, %w13, %w14, %w15};
+  st.global.v4.u32 [%e+2048], {%w16, %w17, %w18, %w19};
+  st.global.v4.u32 [%e+2560], {%w20, %w21, %w22, %w23};
+  st.global.v4.u32 [%e+3072], {%w24, %w25, %w26, %w27};
+  st.global.v4.u32 [%e+3584], {%w28, %w29, %w30, %w31};
+  add.u64 %d, %d, 4096;
+  add.u64 %e, %e, 4096;
+  add.u32 %i, %i, 256;
+  bra EEIGHT;
+EFOUR:
+  add.u32 %a, %i, 96;
+  setp.ge.u32 %p, %a, %n;
+  @%p bra EONE;
+  ld.global.v4.u32 {%w0, %w1, %w2, %w3}, [%d];
+  ld.global.v4.u32 {%w4, %w5, %w6, %w7}, [%d+512];
+  ld.global.v4.u32 {%w8, %w9, %w10, %w11}, [%d+1024];
+  ld.global.v4.u32 {%w12, %w13, %w14, %w15}, [%d+1536];
+  st.global.v4.u32 [%e], {%w0, %w1, %w2, %w3};
+  st.global.v4.u32 [%e+512], {%w4, %w5, %w6, %w7};
+  st.global.v4.u32 [%e+1024], {%w8, %w9, %w10, %w11};
+  st.global.v4.u32 [%e+1536], {%w12, %w13, %w14, %w15};
+  add.u64 %d, %d, 2048;
+  add.u64 %e, %e, 2048;
+  add.u32 %i, %i, 128;
+  bra EFOUR;
+EONE:
+  setp.ge.u32 %p, %i, %n;
+  @%p bra ENEXT;
+  ld.global.v4.u32 {%w0, %w1, %w2, %w3}, [%d];
+  st.global.v4.u32 [%e], {%w0, %w1, %w2, %w3};
+  add.u64 %d, %d, 512;
+  add.u64 %e, %e, 512;
+  add.u32 %i, %i, 32;
+  bra EONE;
+ENEXT:
+  add.u32 %j, %j, 1;
+  setp.lt.u32 %p, %j, %m;
+  @%p bra EPIECE;
+  setp.lt.u32 %p, %first, %count;
+  @%p bra ERUN;
+EDONE:
   ret;
 }
 )";

@@ -24,7 +24,17 @@ static_assert(sizeof(KernelPiece) == 32);
 inline constexpr uint32_t kKernelThreads = 512;
 inline constexpr uint32_t kWarpsPerBlock = kKernelThreads / 32;
 
+// One of many pieces that are all of one length, a multiple of 16, and begin at multiples of 16 on both sides: half as
+// much to write down, and for a device to fetch.
+struct EqualPiece {
+  DeviceAddress dst, src;
+};
+static_assert(sizeof(EqualPiece) == 16);
+
 inline constexpr const char* kKernelName = "slipway_copy_pieces";
+// Parameters: the address of the pieces, how many there are, the length of each, and the logarithm of how many
+// neighbours in the list a warp takes together.
+inline constexpr const char* kEqualKernelName = "slipway_copy_equal";
 // PTX for every device since compute capability 5.0; the driver compiles it when it is loaded. Parameters: the address
 // of the pieces, how many there are, and the logarithm of how many warps share one piece.
 extern const char kKernelPtx[];

@@ -15,6 +15,8 @@ constexpr uint64_t kLongBytes = uint64_t{4} << 20;
 constexpr uint32_t kKernelPieces = 4;
 // What a warp should have at least, so that sharing a piece pays.
 constexpr uint64_t kShareBytes = 8192;
+// Four entries of a list of equal pieces are two sectors, and one request.
+constexpr uint32_t kLogRunMax = 2;
 
 // The driver takes half a microsecond a piece to prepare a batch, and the engines begin when it is done: batches begin
 // small.
@@ -121,6 +123,33 @@ Result Lane::CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes,
   return kSuccess;
 }
 
+Result Lane::CopyEqual(const Flight& flight, Stream stream) {
+  uint32_t count = flight.count, bytes = flight.equal_bytes;
+  const EqualPiece* const listed = flight.block->equal();
+  if (count < kKernelPieces) {
+    for (uint32_t i = 0; i < count; ++i) {
+      const Result r = driver_.MemcpyAsync(listed[i].dst, listed[i].src, bytes, stream);
+      if (r != kSuccess) return r;
+    }
+    Count(counters_.single_copies, count);
+    return kSuccess;
+  }
+  const uint32_t blocks_max = direction_ == Direction::kUp ? config_.kernel_blocks_up : config_.kernel_blocks_down;
+  const uint32_t warps_max = blocks_max * kWarpsPerBlock;
+  uint32_t log_run = 0;
+  while (log_run < kLogRunMax && (count >> log_run) > warps_max) ++log_run;
+  const uint32_t runs = (count + (1u << log_run) - 1) >> log_run;
+  const uint32_t blocks = std::min((runs + kWarpsPerBlock - 1) / kWarpsPerBlock, blocks_max);
+  DeviceAddress pieces = flight.block->address;
+  void* params[] = {&pieces, &count, &bytes, &log_run};
+  const Result r =
+      driver_.LaunchKernel(device_.equal_kernel(), blocks, 1, 1, kKernelThreads, 1, 1, 0, stream, params, nullptr);
+  if (r != kSuccess) return r;
+  Count(counters_.kernel_copies, count);
+  Count(counters_.kernel_launches);
+  return kSuccess;
+}
+
 Result Lane::CopyByEngines(const KernelPiece* pieces, uint32_t count, Stream stream) {
   return batches_ && count > 1 ? CopyBatched(pieces, count, stream) : CopyOneByOne(pieces, count, stream);
 }
@@ -156,7 +185,7 @@ bool Lane::Launch(Flight& flight, PieceList& list) {
   // Chunks keep to one stream: on two they would share the link and land together, late.
   const size_t turn = flight.chunk != nullptr ? 0 : turn_.fetch_add(1, std::memory_order_relaxed) % streams_.size();
   const Stream stream = streams_[turn];
-  flight.result = Issue(list, stream);
+  flight.result = flight.equal_bytes != 0 ? CopyEqual(flight, stream) : Issue(list, stream);
   const Result recorded = driver_.EventRecord(flight.event, stream);
   if (recorded == kSuccess) return true;
   // Nothing tells when what was issued is done, so it is waited for; where the context has failed that is at once.
@@ -187,6 +216,19 @@ void Lane::MoveToBlock() {
   group_pieces_ = block->pieces;
 }
 
+Block* Lane::TakeBlockForEqual() {
+  Block* const block = ring_.TakeBlock();
+  if (block == nullptr || block->address != 0) return block;
+  ring_.GiveBlock(block);
+  return nullptr;
+}
+
+void Lane::MakeEqual(Block& block, uint32_t bytes) {
+  group_->block = &block;
+  group_->equal_bytes = bytes;
+  if (group_limit_ == Block::kPieces) group_limit_ = Block::kEqualPieces;
+}
+
 bool Lane::LaunchGroup() {
   Flight& group = *group_;
   PieceList list{group.pieces(), group.block != nullptr ? group.block->address : 0, group.count};
@@ -213,7 +255,9 @@ Flight* Lane::TakeFlight(bool always) {
   flight->next = nullptr;
   flight->result = kSuccess;
   flight->chunk = nullptr;
+  flight->op = nullptr;
   flight->block = nullptr;
+  flight->equal_bytes = 0;
   flight->count = flight->commands = flight->told = 0;
   return flight;
 }

@@ -20,7 +20,7 @@ class Lane;
 enum class Direction : uint8_t { kUp, kDown, kAcross };  // to the device, from it, within and between devices
 
 // An accepted piece that is not copied whole and direct: it waits for the ring, or takes several copies. `next` puts it
-// into one list at a time: of those that wait, or of those done.
+// into one list at a time: of those that wait, or of those done. Or a group of pieces that complete together.
 struct Op {
   uint64_t token = 0, length = 0;
   // How much there is that still has to be seen landing. One more while a part has not been given to anything.
@@ -28,6 +28,7 @@ struct Op {
   slipway_status status = SLIPWAY_OK;  // guarded by the queue
   int32_t native = 0;                  // guarded by the queue
   Op* next = nullptr;
+  Op* whole = nullptr;  // the group that this is a piece of; NULL: it has a completion of its own
   // What waits for the ring; guarded by the copiers.
   char* host = nullptr;
   DeviceAddress device = 0;
@@ -44,7 +45,9 @@ struct Flight {
   Flight* next = nullptr;
   Result result = kSuccess;  // of issuing; what was issued in spite of a failure still has to land
   Chunk* chunk = nullptr;    // what flies, or, where NULL:
+  Op* op = nullptr;          // whose all of the pieces are; NULL: each has its own token, or is a part
   Block* block = nullptr;    // where the pieces are; NULL: in `few`
+  uint32_t equal_bytes = 0;  // the length of each where they are listed as EqualPieces; else 0
   KernelPiece few[kFew];
   uint32_t count = 0, commands = 0;
   uint32_t told = 0;  // completions that were polled
@@ -100,6 +103,18 @@ class Lane {
   bool group_full() const { return group_->count == group_limit_; }
   // Launches the group, which ends with it.
   bool LaunchGroup();
+  // Pieces of one length, at multiples of 16, are better listed as such where there are many.
+  bool ListsEqual(uint64_t bytes) const {
+    return device_.equal_kernel() != nullptr && bytes < kernel_below_ && bytes % 16 == 0 && bytes > 0;
+  }
+  Block* TakeBlockForEqual();  // NULL: there is none that kernels can read
+  void GiveBlock(Block* block) { ring_.GiveBlock(block); }
+  // The group, just begun, is to be of such.
+  void MakeEqual(Block& block, uint32_t bytes);
+  // Where the next ones are to be written, so many at most; then how many were.
+  EqualPiece* equal_next() const { return group_->block->equal() + group_->count; }
+  uint32_t equal_room() const { return group_limit_ - group_->count; }
+  void AddedEqual(uint32_t count) { group_->count += count; }
   // Pageable pieces of the submission, by Op::next.
   Op *pageable_first = nullptr, *pageable_last = nullptr;
   uint64_t pageable_bytes = 0;
@@ -143,6 +158,7 @@ class Lane {
   Result CopyOneByOne(const KernelPiece* pieces, uint32_t count, Stream stream);
   Result CopyBatched(const KernelPiece* pieces, uint32_t count, Stream stream);
   Result CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes, Stream stream);
+  Result CopyEqual(const Flight& flight, Stream stream);
 
   const Driver& driver_;
   Device& device_;

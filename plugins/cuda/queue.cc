@@ -15,6 +15,8 @@ namespace {
 // A kernel's piece has its length in 32 bits, and one command should not hold a stream for seconds.
 constexpr uint64_t kStepBytesMax = uint64_t{1} << 30;
 constexpr uint32_t kDirections = 3;
+// So few pieces are not worth being listed as equal, nor is a group that has turned out so a few times.
+constexpr uint32_t kEqualMin = 16, kEqualTries = 4;
 
 uintptr_t At(const void* p) { return reinterpret_cast<uintptr_t>(p); }
 
@@ -138,7 +140,7 @@ slipway_status CudaQueue::Plan(const slipway_copy& rest, ThreadGuard& guard, Ste
   return SLIPWAY_OK;
 }
 
-Op* CudaQueue::TakeOp(const slipway_copy& piece) {
+Op* CudaQueue::TakeOp(uint64_t token, uint64_t length) {
   Op* op = free_;
   if (op != nullptr) {
     free_ = op->next;
@@ -148,11 +150,12 @@ Op* CudaQueue::TakeOp(const slipway_copy& piece) {
   } else {
     return nullptr;
   }
-  op->token = piece.token;
-  op->length = piece.length;
+  op->token = token;
+  op->length = length;
   op->parts.store(1, std::memory_order_relaxed);
   op->status = SLIPWAY_OK;
   op->native = 0;
+  op->whole = nullptr;
   return op;
 }
 
@@ -161,21 +164,80 @@ void CudaQueue::GiveOp(Op* op) {
   free_ = op;
 }
 
+bool CudaQueue::Begin(Lane& lane, bool must, ThreadGuard& guard) {
+  guard.Use(lane.context());
+  MutexLock lock(mutex_);
+  Flight* const flight = lane.TakeFlight(must);
+  if (flight == nullptr) return false;
+  lane.BeginGroup(*flight);
+  flight->op = group_;
+  if (group_ != nullptr) group_->parts.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
 bool CudaQueue::AddDirect(Lane& lane, const KernelPiece& piece, bool must, ThreadGuard& guard) {
-  if (!must && !lane.HasRoom(piece)) return false;
-  if (lane.group() == nullptr) {
+  if (lane.group() != nullptr && lane.group()->equal_bytes != 0) {
     guard.Use(lane.context());
-    MutexLock lock(mutex_);
-    Flight* const flight = lane.TakeFlight(must);
-    if (flight == nullptr) return false;
-    lane.BeginGroup(*flight);
+    LaunchGroup(lane);
   }
+  if (!must && !lane.HasRoom(piece)) return false;
+  if (lane.group() == nullptr && !Begin(lane, must, guard)) return false;
   lane.Add(piece);
   if (lane.group_full()) {
     guard.Use(lane.context());
     LaunchGroup(lane);
   }
   return true;
+}
+
+uint32_t CudaQueue::AddEqual(const sdk::Copies& pieces, ThreadGuard& guard) {
+  const Recent& r = recent_;
+  const uint64_t bytes = pieces[0].length;
+  if (pieces.size() < kEqualMin || equal_tried_ == kEqualTries || r.lane == nullptr || r.pageable || r.flags != 0 ||
+      !r.lane->ListsEqual(bytes)) {
+    return 0;
+  }
+  Lane& lane = *r.lane;
+  const auto fits = [&](const slipway_copy& c) {
+    const uintptr_t dst = At(c.dst), src = At(c.src);
+    return c.length == bytes && c.dst_kind == r.dst_kind && c.src_kind == r.src_kind && dst >= r.dst_begin &&
+           dst < r.dst_end && bytes <= r.dst_end - dst && src >= r.src_begin && src < r.src_end &&
+           bytes <= r.src_end - src && ((dst + r.dst_delta) | (src + r.src_delta)) % 16 == 0;
+  };
+  if (!fits(pieces[0])) return 0;
+  uint32_t n = 0;
+  while (n < pieces.size()) {
+    if (lane.group() != nullptr && lane.group()->equal_bytes != bytes) {
+      guard.Use(lane.context());
+      LaunchGroup(lane);
+    }
+    if (!fits(pieces[n])) break;
+    if (lane.group() == nullptr) {
+      Block* const block = lane.HasRoom({}) ? lane.TakeBlockForEqual() : nullptr;
+      if (block == nullptr) break;
+      if (!Begin(lane, false, guard)) {
+        lane.GiveBlock(block);
+        break;
+      }
+      lane.MakeEqual(*block, static_cast<uint32_t>(bytes));
+    }
+    EqualPiece* const at = lane.equal_next();
+    const uint32_t most = std::min(lane.equal_room(), pieces.size() - n);
+    uint32_t k = 0;
+    for (; k < most && fits(pieces[n + k]); ++k) {
+      const slipway_copy& c = pieces[n + k];
+      at[k] = {At(c.dst) + r.dst_delta, At(c.src) + r.src_delta};
+    }
+    lane.AddedEqual(k);
+    n += k;
+    if (lane.group_full()) {
+      guard.Use(lane.context());
+      LaunchGroup(lane);
+    }
+    if (k < most) break;
+  }
+  if (n < kEqualMin) ++equal_tried_;
+  return n;
 }
 
 CudaQueue::Added CudaQueue::AddQuickly(const slipway_copy& c, ThreadGuard& guard) {
@@ -186,7 +248,7 @@ CudaQueue::Added CudaQueue::AddQuickly(const slipway_copy& c, ThreadGuard& guard
                     src < r.src_end && c.length <= r.src_end - src;
   if (!same) return Added::kFault;  // not known to be one, that is
   if (r.pageable) {
-    Op* const op = TakeOp(c);
+    Op* const op = TakeOp(c.token, c.length);
     if (op == nullptr) return Added::kNoRoom;
     AddPageable(*r.lane, r.flags, c, *op);
     return Added::kYes;
@@ -202,6 +264,10 @@ void CudaQueue::AddPageable(Lane& lane, uint32_t flags, const slipway_copy& rest
   op.left = rest.length;
   op.kernel = (flags & KernelPiece::kNoKernel) == 0;
   op.next = nullptr;
+  if (group_ != nullptr) {
+    op.whole = group_;
+    group_->parts.fetch_add(1, std::memory_order_relaxed);
+  }
   (lane.pageable_last != nullptr ? lane.pageable_last->next : lane.pageable_first) = &op;
   lane.pageable_last = &op;
   lane.pageable_bytes += rest.length;
@@ -210,7 +276,7 @@ void CudaQueue::AddPageable(Lane& lane, uint32_t flags, const slipway_copy& rest
 // Gives up the part of a piece that nothing was given to.
 void CudaQueue::FailRest(Op& op, slipway_status status) {
   MutexLock lock(mutex_);
-  if (op.status == SLIPWAY_OK) op.status = status;
+  Spoil(op, status, 0);
   Unref(op, kSuccess);
 }
 
@@ -218,46 +284,57 @@ CudaQueue::Added CudaQueue::AddPiece(const slipway_copy& piece, ThreadGuard& gua
                                      sdk::Error& err) {
   slipway_copy rest = piece;
   if (piece.length == 0) {
-    Op* const op = TakeOp(piece);
+    if (group_ != nullptr) return Added::kYes;
+    Op* const op = TakeOp(piece.token, 0);
     if (op == nullptr) return Added::kNoRoom;
     MutexLock lock(mutex_);
     Unref(*op, kSuccess);
     return Added::kYes;
   }
-  Op* op = nullptr;
+  Op* op = nullptr;  // of a piece that takes several copies, or waits for the ring; pieces of a group mostly need none
+  // What has begun is accepted, whatever becomes of the rest.
+  const auto give_up = [&](slipway_status status) {
+    if (op != nullptr) {
+      FailRest(*op, status);
+    } else {
+      MutexLock lock(mutex_);
+      Spoil(*group_, status, 0);
+    }
+    return Added::kYes;
+  };
   while (rest.length > 0) {
     Step step;
+    const bool begun = rest.length < piece.length;
     const slipway_status s = Plan(rest, guard, step, err);
     if (s != SLIPWAY_OK) {
-      if (op == nullptr) {
-        fault = s;
-        return Added::kFault;
-      }
-      FailRest(*op, s);
-      return Added::kYes;
+      if (begun) return give_up(s);
+      fault = s;
+      return Added::kFault;
     }
-    const bool begun = op != nullptr, last = step.bytes == rest.length;
+    const bool last = step.bytes == rest.length;
     if (!begun && last && !step.pageable) {
       step.piece.mark = piece.token;
       return AddDirect(*step.lane, step.piece, false, guard) ? Added::kYes : Added::kNoRoom;
     }
-    if (!begun) op = TakeOp(piece);
-    if (op == nullptr) return Added::kNoRoom;
+    if (op == nullptr && (group_ == nullptr || step.pageable)) op = TakeOp(piece.token, piece.length);
     if (step.pageable) {
+      if (op == nullptr) return begun ? give_up(SLIPWAY_E_NOMEM) : Added::kNoRoom;
       AddPageable(*step.lane, step.piece.flags, rest, *op);
       return Added::kYes;
     }
-    step.piece.flags |= KernelPiece::kPart;
-    step.piece.mark = At(op);
-    if (!last) op->parts.fetch_add(1, std::memory_order_relaxed);
+    if (group_ == nullptr) {
+      if (op == nullptr) return Added::kNoRoom;
+      step.piece.flags |= KernelPiece::kPart;
+      step.piece.mark = At(op);
+      if (!last) op->parts.fetch_add(1, std::memory_order_relaxed);
+    }
     if (!AddDirect(*step.lane, step.piece, begun, guard)) {
       if (!begun) {
-        GiveOp(op);
+        if (op != nullptr) GiveOp(op);
         return Added::kNoRoom;
       }
-      if (!last) op->parts.fetch_sub(1, std::memory_order_relaxed);
-      FailRest(*op, SLIPWAY_E_NOMEM);
-      return Added::kYes;
+      if (op != nullptr && !last) op->parts.fetch_sub(1, std::memory_order_relaxed);
+      return give_up(SLIPWAY_E_NOMEM);
     }
     rest.dst = static_cast<char*>(rest.dst) + step.bytes;
     rest.src = static_cast<const char*>(rest.src) + step.bytes;
@@ -294,25 +371,68 @@ void CudaQueue::LaunchAll(ThreadGuard& guard) {
   }
 }
 
-slipway_status CudaQueue::Submit(const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) {
-  const Submission under_way(submissions_);
-  ThreadGuard guard(driver_, owner_.home().context());
+slipway_status CudaQueue::AddAll(const sdk::Copies& pieces, uint32_t& accepted, uint64_t& bytes, ThreadGuard& guard,
+                                 sdk::Error& err) {
   for (RunCache& runs : runs_) runs.Clear();
   recent_ = Recent{};
+  equal_tried_ = 0;
+  if (group_ != nullptr && pieces.size() >= kEqualMin && pieces[0].length > 0) {
+    Step step;
+    (void)Plan(pieces[0], guard, step, err);  // what it finds is remembered; what is wrong is found again
+  }
   slipway_status status = SLIPWAY_OK;
-  uint64_t bytes = 0;
-  for (; accepted < pieces.size(); ++accepted) {
+  while (accepted < pieces.size()) {
+    if (group_ != nullptr) {
+      const uint32_t n = AddEqual(pieces.From(accepted), guard);
+      if (n > 0) {
+        bytes += n * pieces[accepted].length;
+        accepted += n;
+        continue;
+      }
+    }
     const slipway_copy& piece = pieces[accepted];
     Added added = AddQuickly(piece, guard);
     if (added == Added::kFault) added = AddPiece(piece, guard, status, err);
     if (added != Added::kYes) break;
     bytes += piece.length;
+    ++accepted;
   }
   LaunchAll(guard);
   Counters& counters = owner_.counters();
   Count(counters.pieces, accepted);
   Count(counters.bytes, bytes);
   for (const RunCache& runs : runs_) Count(counters.address_queries, runs.asked());
+  return status;
+}
+
+slipway_status CudaQueue::Submit(const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) {
+  const Submission under_way(submissions_);
+  ThreadGuard guard(driver_, owner_.home().context());
+  uint64_t bytes = 0;
+  const slipway_status status = AddAll(pieces, accepted, bytes, guard, err);
+  WakeIfDone();
+  return status;
+}
+
+slipway_status CudaQueue::SubmitGroup(uint64_t token, const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) {
+  if (pieces.size() == 1) {  // is whole by itself
+    slipway_copy piece = pieces[0];
+    piece.token = token;
+    return Submit(sdk::Copies(&piece, sizeof(piece), 1), accepted, err);
+  }
+  const Submission under_way(submissions_);
+  ThreadGuard guard(driver_, owner_.home().context());
+  Op* const op = TakeOp(token, 0);  // held by this submission, and by each flight and piece through the ring
+  if (op == nullptr) return SLIPWAY_OK;
+  group_ = op;
+  const slipway_status status = AddAll(pieces, accepted, op->length, guard, err);
+  group_ = nullptr;
+  if (accepted == 0) {
+    GiveOp(op);
+  } else {
+    MutexLock lock(mutex_);
+    Unref(*op, kSuccess);
+  }
   WakeIfDone();
   return status;
 }

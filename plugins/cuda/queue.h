@@ -26,6 +26,8 @@ class CudaQueue final : public sdk::CopyQueue {
   slipway_status Open(sdk::Error& err);
   slipway_status Submit(const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) override
       SLIPWAY_EXCLUDES(mutex_);
+  slipway_status SubmitGroup(uint64_t token, const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) override
+      SLIPWAY_EXCLUDES(mutex_);
   slipway_status Poll(sdk::Completions& out) override SLIPWAY_EXCLUDES(mutex_);
   // [channel] Pieces submitted from now on are copied after what `stream` holds now.
   slipway_status After(Stream stream, sdk::Error& err) SLIPWAY_EXCLUDES(mutex_);
@@ -76,25 +78,38 @@ class CudaQueue final : public sdk::CopyQueue {
   };
   enum class Added { kYes, kNoRoom, kFault };
 
+  // Adds the pieces that there is room for, in order.
+  slipway_status AddAll(const sdk::Copies& pieces, uint32_t& accepted, uint64_t& bytes, ThreadGuard& guard,
+                        sdk::Error& err);
+  // Of a group: as many as are alike, which may be none. Others are left to the functions below.
+  uint32_t AddEqual(const sdk::Copies& pieces, ThreadGuard& guard);
   Added AddQuickly(const slipway_copy& piece, ThreadGuard& guard);
   Added AddPiece(const slipway_copy& piece, ThreadGuard& guard, slipway_status& fault, sdk::Error& err);
   // Finds out about the first bytes of what is left of a piece.
   slipway_status Plan(const slipway_copy& rest, ThreadGuard& guard, Step& out, sdk::Error& err);
   slipway_status FindLane(int32_t ordinal, Direction direction, ThreadGuard& guard, Lane*& out, sdk::Error& err);
+  // The lane has a flight to add to. False: no room.
+  bool Begin(Lane& lane, bool must, ThreadGuard& guard);
   // False: no room. `must`: there has to be, as the piece has begun.
   bool AddDirect(Lane& lane, const KernelPiece& piece, bool must, ThreadGuard& guard);
   void AddPageable(Lane& lane, uint32_t flags, const slipway_copy& rest, Op& op);
   Result WaitFor(const Lane& lane, Event event) const;
   void LaunchGroup(Lane& lane);
   void FailRest(Op& op, slipway_status status);
+  void Spoil(Op& op, slipway_status status, int32_t native) SLIPWAY_REQUIRES(mutex_) {
+    if (status == SLIPWAY_OK || op.status != SLIPWAY_OK) return;
+    op.status = status;
+    op.native = native;
+  }
   void LaunchAll(ThreadGuard& guard);
 
-  Op* TakeOp(const slipway_copy& piece);
+  Op* TakeOp(uint64_t token, uint64_t length);
   void GiveOp(Op* op);
   void Done(Op& op) SLIPWAY_REQUIRES(mutex_);
   void Unref(Op& op, Result result) SLIPWAY_REQUIRES(mutex_);
   void Land(Flight* flight, Landing& landing) SLIPWAY_REQUIRES(mutex_);
   void TellFlights(sdk::Completions& out) SLIPWAY_EXCLUDES(mutex_);
+  void TellOps(sdk::Completions& out) SLIPWAY_EXCLUDES(mutex_);
   void HarvestLocked(Landing& landing) SLIPWAY_REQUIRES(mutex_);
   void HandOver(const Landing& landing, bool wake) SLIPWAY_EXCLUDES(mutex_);
 
@@ -106,7 +121,9 @@ class CudaQueue final : public sdk::CopyQueue {
   std::unique_ptr<std::byte[]> op_memory_;
   uint32_t ops_made_ = 0;
   Op* free_ = nullptr;
-  Op* ready_ = nullptr;  // completions for the next poll, and flights that have some
+  Op* group_ = nullptr;       // whose pieces are being submitted; NULL: each is its own
+  uint32_t equal_tried_ = 0;  // how often pieces of it were listed as equal, and were few
+  Op* ready_ = nullptr;       // completions for the next poll, and flights that have some
   Flight* telling_ = nullptr;
   Recent recent_;
   // By device, as it sees memory; one more to find out about memory of which it is not known whose it is, where there

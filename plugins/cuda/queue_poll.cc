@@ -97,6 +97,13 @@ bool CudaQueue::HarvestForOthers() {
 void CudaQueue::TellFlights(sdk::Completions& out) {
   while (!out.full() && telling_ != nullptr) {
     Flight& flight = *telling_;
+    if (flight.op != nullptr) {
+      telling_ = flight.next;
+      MutexLock lock(mutex_);
+      Unref(*flight.op, flight.result);
+      flight.lane->GiveFlight(&flight);
+      continue;
+    }
     const slipway_status status = Driver::StatusOf(flight.result);
     if (status != SLIPWAY_OK && flight.told == 0) Count(owner_.counters().failed, flight.count);
     for (; flight.told < flight.count && !out.full(); ++flight.told) {
@@ -132,23 +139,36 @@ slipway_status CudaQueue::Poll(sdk::Completions& out) {
     }
     copiers.Help(*this);
   }
-  if (any_done_.load() && ready_ == nullptr && telling_ == nullptr) {
-    MutexLock lock(mutex_);
-    telling_ = std::exchange(landed_first_, nullptr);
-    ready_ = std::exchange(done_first_, nullptr);
-    landed_last_ = nullptr;
-    done_last_ = nullptr;
-    untold_ = false;
-    any_done_.store(false);
-  }
-  TellFlights(out);
+  // Again where the last flight or piece of something made it whole.
+  do {
+    if (any_done_.load() && ready_ == nullptr && telling_ == nullptr) {
+      MutexLock lock(mutex_);
+      telling_ = std::exchange(landed_first_, nullptr);
+      ready_ = std::exchange(done_first_, nullptr);
+      landed_last_ = nullptr;
+      done_last_ = nullptr;
+      untold_ = false;
+      any_done_.store(false);
+    }
+    TellFlights(out);
+    TellOps(out);
+  } while (!out.full() && any_done_.load());
+  return SLIPWAY_OK;
+}
+
+void CudaQueue::TellOps(sdk::Completions& out) {
   while (!out.full() && ready_ != nullptr) {
     Op* const op = ready_;
     ready_ = op->next;
-    out.Put(op->token, op->status, op->status == SLIPWAY_OK ? op->length : 0, op->native);
+    if (op->whole != nullptr) {
+      MutexLock lock(mutex_);
+      Spoil(*op->whole, op->status, op->native);
+      Unref(*op->whole, kSuccess);
+    } else {
+      out.Put(op->token, op->status, op->status == SLIPWAY_OK ? op->length : 0, op->native);
+    }
     GiveOp(op);
   }
-  return SLIPWAY_OK;
 }
 
 void CudaQueue::WakeIfDone() {
@@ -174,10 +194,18 @@ bool CudaQueue::Uses(DeviceAddress begin, DeviceAddress end) {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     for (Flight* f = lane == nullptr ? nullptr : lane->front(); f != nullptr; f = f->next) {
       if (f->chunk != nullptr) continue;  // that is the ring's memory
-      const KernelPiece* const pieces = f->pieces();
-      const bool touches = std::any_of(pieces, pieces + f->count, [&](const KernelPiece& p) {
-        return overlaps(p.dst, p.bytes) || overlaps(p.src, p.bytes);
-      });
+      bool touches = false;
+      if (f->equal_bytes != 0) {
+        const EqualPiece* const pieces = f->block->equal();
+        touches = std::any_of(pieces, pieces + f->count, [&](const EqualPiece& p) {
+          return overlaps(p.dst, f->equal_bytes) || overlaps(p.src, f->equal_bytes);
+        });
+      } else {
+        const KernelPiece* const pieces = f->pieces();
+        touches = std::any_of(pieces, pieces + f->count, [&](const KernelPiece& p) {
+          return overlaps(p.dst, p.bytes) || overlaps(p.src, p.bytes);
+        });
+      }
       if (touches && driver_.EventQuery(f->event) == kErrorNotReady) return true;
     }
   }

@@ -47,9 +47,10 @@ struct Chunk {
 
 // Where pieces are listed from when they are submitted until their completions are polled.
 struct Block {
-  static constexpr uint32_t kPieces = 2048;
+  static constexpr uint32_t kPieces = 2048, kEqualPieces = 4096;
 
   KernelPiece* pieces = nullptr;
+  EqualPiece* equal() const { return reinterpret_cast<EqualPiece*>(pieces); }  // instead
   DeviceAddress address = 0;  // of the pieces for kernels; 0: not pinned
   Block* next = nullptr;
 };

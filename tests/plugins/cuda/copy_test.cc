@@ -9,11 +9,12 @@ namespace {
 
 constexpr size_t kBytes = 3 * kMiB;
 
-// Every way: method of many pieces, pinned or not, ring or not.
+// Every way: method of many pieces, pinned or not, ring or not; each piece by itself, or in groups.
 struct Way {
   const char* name;
   const char* config;
   bool pinned;
+  bool groups = false;
 };
 
 class CudaCopyTest : public CudaTest, public testing::WithParamInterface<Way> {
@@ -24,6 +25,7 @@ class CudaCopyTest : public CudaTest, public testing::WithParamInterface<Way> {
     device_ = Device(kBytes);
     other_ = Device(kBytes);
     in_.FillRandom(1);
+    in_groups_ = GetParam().groups;
     if (GetParam().pinned) {
       Pin(in_);
       Pin(out_);
@@ -83,8 +85,13 @@ TEST_P(CudaCopyTest, EqualBlocksScattered) {
     up.push_back(Up(device_ + 2 * i * kBlock, in_.data() + i * kBlock, kBlock));
     down.push_back(Down(out_.data() + (kBlocks - 1 - i) * kBlock, device_ + 2 * i * kBlock, kBlock));
   }
+  // Some that are none of them in between.
+  up.insert(up.begin() + 100, Up(other_, in_.data() + 1, 33));
+  up.insert(up.begin() + 200, Up(other_ + 64, in_.data() + 5, kBlock));
   Copy(up);
   Copy(down);
+  EXPECT_EQ(ReadDevice(other_, 33), in_.view(1, 33));
+  EXPECT_EQ(ReadDevice(other_ + 64, kBlock), in_.view(5, kBlock));
   for (size_t i = 0; i < kBlocks; ++i) {
     ASSERT_EQ(out_.view((kBlocks - 1 - i) * kBlock, kBlock), in_.view(i * kBlock, kBlock)) << "block " << i;
   }
@@ -123,7 +130,14 @@ INSTANTIATE_TEST_SUITE_P(
         Way{"SinglePageable", R"("method": "single", "ring_bytes": "512KiB", "ring_chunk_bytes": "256KiB")", false},
         Way{"NoRing", R"("ring_bytes": 0)", true}, Way{"NoRingPageable", R"("ring_bytes": 0)", false},
         Way{"FewInFlight", R"("max_inflight": 3, "ring_bytes": "1MiB", "ring_chunk_bytes": "64KiB")", true},
-        Way{"FewInFlightPageable", R"("max_inflight": 3, "ring_bytes": "1MiB", "ring_chunk_bytes": "64KiB")", false}),
+        Way{"FewInFlightPageable", R"("max_inflight": 3, "ring_bytes": "1MiB", "ring_chunk_bytes": "64KiB")", false},
+        Way{"Groups", R"("ring_bytes": "1MiB", "ring_chunk_bytes": "128KiB", "copy_threads": 2)", true, true},
+        Way{"GroupsPageable", R"("ring_bytes": "1MiB", "ring_chunk_bytes": "128KiB", "copy_threads": 3)", false, true},
+        Way{"GroupsKernel", R"("method": "kernel", "kernel_blocks_up": 1, "kernel_blocks_down": 3)", true, true},
+        Way{"GroupsSingle", R"("method": "single")", true, true}, Way{"GroupsNoRing", R"("ring_bytes": 0)", true, true},
+        Way{"GroupsFewInFlight", R"("max_inflight": 3, "ring_bytes": "1MiB", "ring_chunk_bytes": "64KiB")", true, true},
+        Way{"GroupsFewInFlightPageable", R"("max_inflight": 30, "ring_bytes": "1MiB", "ring_chunk_bytes": "64KiB")",
+            false, true}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -170,6 +170,15 @@ slipway_status CudaTest::Submit(const std::vector<slipway_copy>& pieces, uint32_
   });
 }
 
+slipway_status CudaTest::SubmitGroup(uint64_t token, const std::vector<slipway_copy>& pieces, uint32_t* accepted) {
+  error_ = EmptyError();
+  return Checked("group submit", [&] {
+    return Extension<slipway_memory_group>(SLIPWAY_MEMORY_GROUP_ID)
+        .submit(queue_, token, pieces.data(), sizeof(slipway_copy), static_cast<uint32_t>(pieces.size()), accepted,
+                &error_);
+  });
+}
+
 std::vector<slipway_completion> CudaTest::Poll(uint32_t max) {
   std::vector<slipway_completion> done(max);
   uint32_t n = 0;
@@ -190,15 +199,25 @@ std::vector<slipway_completion> CudaTest::Drain(size_t count) {
 }
 
 void CudaTest::Copy(const std::vector<slipway_copy>& pieces) {
-  std::map<uint64_t, uint64_t> expected;
-  for (const slipway_copy& p : pieces) expected[p.token] = p.length;
+  struct Awaited {
+    uint64_t bytes = 0, pieces = 1;
+  };
+  std::map<uint64_t, Awaited> expected;
+  if (!in_groups_) {
+    for (const slipway_copy& p : pieces) expected[p.token] = {p.length};
+  }
   size_t submitted = 0, completed = 0;
   const bool done = WaitUntil([&] {
     if (submitted < pieces.size()) {
       uint32_t accepted = 0;
-      const slipway_status s = Submit({pieces.begin() + static_cast<ptrdiff_t>(submitted), pieces.end()}, &accepted);
+      const std::vector<slipway_copy> rest(pieces.begin() + static_cast<ptrdiff_t>(submitted), pieces.end());
+      const slipway_status s = in_groups_ ? SubmitGroup(rest.front().token, rest, &accepted) : Submit(rest, &accepted);
       EXPECT_TRUE(s == SLIPWAY_OK || s == SLIPWAY_E_AGAIN) << s << ": " << error_.message;
       if (s != SLIPWAY_OK && s != SLIPWAY_E_AGAIN) return true;
+      if (in_groups_ && accepted > 0) {
+        Awaited& group = expected[rest.front().token] = {0, accepted};
+        for (uint32_t i = 0; i < accepted; ++i) group.bytes += rest[i].length;
+      }
       submitted += accepted;
     }
     for (const slipway_completion& c : Poll()) {
@@ -208,9 +227,9 @@ void CudaTest::Copy(const std::vector<slipway_copy>& pieces) {
         continue;
       }
       EXPECT_EQ(c.status, SLIPWAY_OK) << "native " << c.native;
-      EXPECT_EQ(c.bytes, it->second);
+      EXPECT_EQ(c.bytes, it->second.bytes);
+      completed += it->second.pieces;
       expected.erase(it);
-      ++completed;
     }
     return completed == pieces.size();
   });

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "slipway/abi/group.h"
 #include "slipway/abi/plugin.h"
 #include "slipway/sdk/memory_provider_extensions.hpp"
 #include "tests/fixtures/fake-cuda/control.h"
@@ -76,9 +77,10 @@ class CudaTest : public testing::Test {
   slipway_copy Down(char* host, const char* device, uint64_t length);
   slipway_copy Across(char* to, const char* from, uint64_t length);
   slipway_status Submit(const std::vector<slipway_copy>& pieces, uint32_t* accepted);
+  slipway_status SubmitGroup(uint64_t token, const std::vector<slipway_copy>& pieces, uint32_t* accepted);
   std::vector<slipway_completion> Poll(uint32_t max = 64);
   std::vector<slipway_completion> Drain(size_t count);
-  // Submits all of them, as there is room, and expects all of them to complete as OK.
+  // Submits all of them, as there is room, and expects all of them to complete as OK. In groups, if that is set.
   void Copy(const std::vector<slipway_copy>& pieces);
   // The status that one piece completes with.
   slipway_status CopyOne(const slipway_copy& piece);
@@ -110,6 +112,7 @@ class CudaTest : public testing::Test {
   std::vector<void*> allocated_;
   std::vector<slipway_pin*> pins_;
   uint64_t next_token_ = 1;
+  bool in_groups_ = false;
 };
 
 // For tests that need the fake's control.
