@@ -264,8 +264,9 @@ TEST_P(DirectDeviceTest, WhatTheProviderFailsToCopyGoesOnByTheNextTransport) {
     EXPECT_NE(result.status, SLIPWAY_IN_PROGRESS);
     ok += result.status == SLIPWAY_OK;
   }
-  // Of a group of which one fails, each is tried again.
-  EXPECT_GE(ok, HasGroups() ? kBlocks / 4 : kBlocks / 2);
+  // Of a group of which one fails, each is tried again, also where the provider knows of no groups: those before it are
+  // more than a quarter.
+  EXPECT_GE(ok, kBlocks / 4);
   EXPECT_EQ(status.ok(), ok == kBlocks) << status.message();
   EXPECT_EQ(Described(engine_)["counters"]["requests_inflight"], 0);
   ASSERT_TRUE(engine_.Withdraw("host").ok()) << "nothing holds it any more";
