@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 
+#include "plugins/tcp/splice.h"
 #include "plugins/tcp/wire.h"
 
 namespace slipway::tcp {
@@ -99,6 +100,7 @@ Received ReceiveOnce(int fd, ReceiveState& s, Handler& h, bool* short_read) {
     ++s.calls;
   } while (n < 0 && errno == EINTR);
   const int error = errno;
+  SpliceOrder::Received();
   const uint64_t got = n > 0 ? static_cast<uint64_t>(n) : 0;
   const uint64_t body = left != 0 ? std::min(got, left) : 0;
   s.received += got;

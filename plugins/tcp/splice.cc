@@ -128,6 +128,7 @@ SplicePipe::Sent SplicePipe::Send(int socket, iovec* parts, size_t count) {
   Sent sent;
   if (held_ != 0) (void)Flush(socket, &sent.error);
   while (sent.error == 0 && count != 0) {
+    SpliceOrder::Sending();
     // The pipe is empty, so it takes something of any memory that can be lent.
     const ssize_t n = vmsplice(write_fd_, parts, count, SPLICE_F_NONBLOCK);
     if (n < 0 && errno == EINTR) continue;

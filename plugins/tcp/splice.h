@@ -14,7 +14,27 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace slipway::tcp {
+
+// What a thread did before it sent happens before what another, of the same process, does once it has received that.
+// The thread sanitizer knows it of sockets, but not of splice.
+class SpliceOrder {
+ public:
+#if defined(__SANITIZE_THREAD__)
+  static void Sending() { __tsan_release(&order_); }
+  static void Received() { __tsan_acquire(&order_); }
+
+ private:
+  static inline char order_ = 0;
+#else
+  static void Sending() {}
+  static void Received() {}
+#endif
+};
 
 // Whether the other end of a connected socket is a socket of this process' user in this network namespace, by asking
 // the kernel who owns it (sock_diag(7)). False where it cannot be told.
