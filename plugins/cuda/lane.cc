@@ -115,12 +115,7 @@ Result Lane::CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes,
   const uint32_t blocks = (warps + kWarpsPerBlock - 1) / kWarpsPerBlock;
   DeviceAddress pieces = list.address;
   void* params[] = {&pieces, &count, &log_shares};
-  const Result r =
-      driver_.LaunchKernel(device_.kernel(), blocks, 1, 1, kKernelThreads, 1, 1, 0, stream, params, nullptr);
-  if (r != kSuccess) return r;
-  Count(counters_.kernel_copies, count);
-  Count(counters_.kernel_launches);
-  return kSuccess;
+  return Launch(device_.kernel(), blocks, params, count, stream);
 }
 
 Result Lane::CopyEqual(const Flight& flight, Stream stream) {
@@ -142,8 +137,11 @@ Result Lane::CopyEqual(const Flight& flight, Stream stream) {
   const uint32_t blocks = std::min((runs + kWarpsPerBlock - 1) / kWarpsPerBlock, blocks_max);
   DeviceAddress pieces = flight.block->address;
   void* params[] = {&pieces, &count, &bytes, &log_run};
-  const Result r =
-      driver_.LaunchKernel(device_.equal_kernel(), blocks, 1, 1, kKernelThreads, 1, 1, 0, stream, params, nullptr);
+  return Launch(device_.equal_kernel(), blocks, params, count, stream);
+}
+
+Result Lane::Launch(Function kernel, uint32_t blocks, void** params, uint32_t count, Stream stream) {
+  const Result r = driver_.LaunchKernel(kernel, blocks, 1, 1, kKernelThreads, 1, 1, 0, stream, params, nullptr);
   if (r != kSuccess) return r;
   Count(counters_.kernel_copies, count);
   Count(counters_.kernel_launches);

@@ -159,6 +159,8 @@ class Lane {
   Result CopyBatched(const KernelPiece* pieces, uint32_t count, Stream stream);
   Result CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes, Stream stream);
   Result CopyEqual(const Flight& flight, Stream stream);
+  // Has the kernel copy `count` pieces.
+  Result Launch(Function kernel, uint32_t blocks, void** params, uint32_t count, Stream stream);
 
   const Driver& driver_;
   Device& device_;
