@@ -185,12 +185,13 @@ struct BatchState {
   uint64_t stuck_ns = kNoDeadline;        // once cut short: when a transport that has not completed counts as stuck
   slipway_status cut_short = SLIPWAY_OK;  // why it was
   bool canceled = false, expired = false;
-  bool bulk = false;      // some request of it is
-  bool lengthy = false;   // some request of it takes longer to move than a thread to wake
-  bool behind = false;    // others were in flight when it came
-  bool failed = false;    // some request of it has
-  bool inflight = false;  // it is on the dispatcher's list
-  bool at_once = false;   // it was complete before anybody but its submitter knew of it
+  bool bulk = false;       // some request of it is
+  bool lengthy = false;    // some request of it takes longer to move than a thread to wake
+  bool behind = false;     // others were in flight when it came
+  bool failed = false;     // some request of it has
+  bool inflight = false;   // it is on the dispatcher's list
+  bool relied_on = false;  // and somebody who does not look is to be told of its end
+  bool at_once = false;    // it was complete before anybody but its submitter knew of it
   std::function<void(BatchState*)> on_complete;
 
   // Staging: what the batch holds, and the block its next pieces are cut from.

@@ -158,6 +158,7 @@ void Dispatcher::CompleteBatch(BatchState* batch) {
                                     [](const RequestState& request) { return request.status != SLIPWAY_OK; });
     batch->status = first->status;
   }
+  if (batch->relied_on) relying_.fetch_sub(1);
   if (batch->prev_inflight != nullptr) batch->prev_inflight->next_inflight = batch->next_inflight;
   if (batch->next_inflight != nullptr) batch->next_inflight->prev_inflight = batch->prev_inflight;
   if (inflight_ == batch) inflight_ = batch->next_inflight;

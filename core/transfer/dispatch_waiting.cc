@@ -2,8 +2,9 @@
 //
 // Three kinds do. A waiter for something small spins for a while. Of the others one leads: it sleeps on the transports'
 // descriptors and on a bell of its own, so that a completion wakes who waits for it, with no thread in between. While
-// nobody leads, the dispatcher's thread does the same with its bell. A wake-up rings the bell of whoever is in charge;
-// who takes charge looks once after it has said so, so that none is lost between the two.
+// nobody leads, the dispatcher's thread does the same with its bell, except that it keeps away from a submitter who is
+// back time and again and finds completions himself. A wake-up rings the bell of whoever is in charge; who takes charge
+// looks once after it has said so, so that none is lost between the two.
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,8 +20,10 @@ namespace {
 
 // A sleeper looks around this often, in case a transport forgot to wake it.
 constexpr uint64_t kLongestSleepNs = 100'000'000;
-// While a waiter spins, the thread stays out of its way for this long at a time.
+// While a waiter spins, or others look time and again, the thread stays out of their way for this long at a time.
 constexpr uint64_t kAsideNs = 1'000'000;
+// And for twice as long each time while they go on, up to this: longer, and what they leave behind would wait for it.
+constexpr uint64_t kLongestAsideNs = 4'000'000;
 // A device tells nobody that it is done: who looks finds out first. So a waiter looks that many times longer while
 // memory providers copy.
 constexpr uint64_t kDeviceSpins = 100;
@@ -81,6 +84,7 @@ bool Dispatcher::Spin(BatchState* batch, uint64_t until_ns) {
   bool done = false;
   for (;;) {
     if (mutex_.TryLock()) {
+      Looked();
       ProgressLocked(now_ns);
       mutex_.Unlock();
       RunCallbacks();
@@ -110,7 +114,9 @@ slipway_status Dispatcher::Wait(BatchState* batch, uint64_t timeout_ns) {
       continue;
     }
     // Bounded, so that the wait cannot outlive a wake-up that was lost, nor a leader that left.
+    Rely();
     batch->completed.WaitFor(mutex_, std::chrono::nanoseconds(std::min(until_ns - now_ns, kLongestSleepNs)));
+    relying_.fetch_sub(1);
   }
   --batch->waiters;
   return batch->done.load(std::memory_order_relaxed) ? batch->status : SLIPWAY_IN_PROGRESS;
@@ -197,11 +203,33 @@ void Dispatcher::Wake() {
     leader_bell_.Ring();
     if (led_.load()) return;  // otherwise it left, and may have looked at its bell before
   }
+  if (thread_away_.load()) return;  // it is back within kLongestAsideNs
   thread_bell_.Ring();
 }
 
+// Whether somebody has looked since this was asked last, or is at it: then the thread need not, nor watch the transports,
+// each of whose completions would wake it to find the lock taken. Not where others rely on it.
+bool Dispatcher::Attended(uint64_t* seen_looks) {
+  const uint64_t looks = looks_.load(std::memory_order_relaxed);
+  if (std::exchange(*seen_looks, looks) == looks && mutex_.TryLock()) {
+    mutex_.Unlock();
+    return false;
+  }
+  thread_away_.store(true);
+  if (relying_.load() == 0) return true;
+  thread_away_.store(false);
+  return false;
+}
+
+// One more is to be told of a completion who does not look.
+void Dispatcher::Rely() {
+  relying_.fetch_add(1);
+  if (thread_away_.load()) thread_bell_.Ring();
+}
+
 void Dispatcher::Run() {
-  bool woken = true;
+  bool woken = true, rung = false;
+  uint64_t seen_looks = 0, aside_ns = kAsideNs;
   for (;;) {
     uint64_t until_ns = 0;
     bool led = false;
@@ -210,6 +238,15 @@ void Dispatcher::Run() {
       Sleep(&thread_bell_, clock_.NowNs() + kAsideNs, false);
       continue;
     }
+    if (!rung && Attended(&seen_looks)) {
+      rung = Sleep(&thread_bell_, clock_.NowNs() + aside_ns, false);
+      aside_ns = std::min(2 * aside_ns, kLongestAsideNs);
+      thread_away_.store(false);
+      woken = true;
+      continue;
+    }
+    rung = false;
+    aside_ns = kAsideNs;
     {
       MutexLock lock(mutex_);
       if (exit_) return;

@@ -128,7 +128,7 @@ void Dispatcher::Stop() {
     exit_ = true;
   }
   RunCallbacks();
-  Wake();
+  thread_bell_.Ring();
   if (thread_.joinable()) thread_.join();
   MutexLock lock(mutex_);
   while (copies_ > 0) TakeCopies();
@@ -261,6 +261,7 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     const Round round(this);
     Enqueue(batch, source, spec.priority, now_ns);
     if (batch->at_once) return batch;
+    Looked();
     ProgressLocked(now_ns);
     WakeForTimers(now_ns);
   }
@@ -286,6 +287,7 @@ void Dispatcher::ListInflight(BatchState* batch) {
   inflight_ = batch;
   inflight_hint_.store(true, std::memory_order_relaxed);
   next_deadline_ns_ = std::min(next_deadline_ns_, batch->deadline_ns);
+  if (batch->on_complete && !std::exchange(batch->relied_on, true)) Rely();
 }
 
 // The long way: by slices.
@@ -373,6 +375,7 @@ int Dispatcher::EventFd(BatchState* batch) {
   if (batch->event_fd < 0) {
     batch->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (batch->event_fd >= 0 && batch->done.load(std::memory_order_relaxed)) WriteEvent(batch->event_fd);
+    if (batch->remaining > 0 && !std::exchange(batch->relied_on, true)) Rely();
   }
   return batch->event_fd;
 }
@@ -426,6 +429,7 @@ bool Dispatcher::Progress() {
   bool moved = false;
   {
     MutexLock lock(mutex_);
+    Looked();
     moved = ProgressLocked();
   }
   RunCallbacks();

@@ -264,6 +264,11 @@ class Dispatcher {
   uint64_t NextWakeNs(uint64_t now_ns) const SLIPWAY_REQUIRES(mutex_);
   void WakeForTimers() SLIPWAY_REQUIRES(mutex_) { WakeForTimers(clock_.NowNs()); }
   void WakeForTimers(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void Looked() SLIPWAY_REQUIRES(mutex_) {
+    looks_.store(looks_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  void Rely();
+  bool Attended(uint64_t* seen_looks);
   void Run() SLIPWAY_EXCLUDES(mutex_);
   bool Sleep(Bell* bell, uint64_t until_ns, bool on_transports) SLIPWAY_NO_TSA;  // false: nothing woke it
   bool ProgressAfter(bool woken) SLIPWAY_REQUIRES(mutex_);
@@ -395,8 +400,11 @@ class Dispatcher {
   Counters& held_;  // its own part of these, for what is counted with the lock held
   Bell thread_bell_, leader_bell_;
   HostCopier copier_;
-  std::atomic<bool> led_{false};            // a waiter leads; written with the lock held
-  std::atomic<uint32_t> spinners_{0};       // waiters that make progress now
+  std::atomic<bool> led_{false};          // a waiter leads; written with the lock held
+  std::atomic<uint32_t> spinners_{0};     // waiters that make progress now
+  std::atomic<uint64_t> looks_{0};        // by submitters and waiters, ever; written with the lock held
+  std::atomic<uint32_t> relying_{0};      // batches in flight with a callback or a descriptor, waiters that only sleep
+  std::atomic<bool> thread_away_{false};  // leaves the transports to those who look
   std::atomic<bool> inflight_hint_{false};  // inflight_ is not empty; written with the lock held
   std::atomic<bool> calls_pending_{false};  // to_call_ is not empty; written with the lock held
   std::atomic<bool> pins_changed_{false};   // who waits for something to be pinned should ask again

@@ -1,9 +1,13 @@
 // The ways to learn that a batch is complete, from many threads, and what undeclaring memory waits for.
 #include <poll.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <latch>
+#include <string>
 #include <thread>
 
 #include "tests/support/plugin_driver.h"
@@ -249,6 +253,56 @@ TEST_F(CompletionTest, NoWaiterSleepsPastItsCompletion) {
   EXPECT_EQ(failures, 0);
   // A loaded machine may keep a thread from ringing for longer than anybody sleeps, but not hundreds of times.
   EXPECT_LE(Count(Counter::kLateWakeups), 10u);
+}
+
+// How often other threads of this process have gone to sleep.
+uint64_t SleepsOfOthers() {
+  const std::string self = std::to_string(gettid());
+  uint64_t sleeps = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (task.path().filename() == self) continue;
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("voluntary_ctxt_switches:")) sleeps += std::stoull(line.substr(24));
+    }
+  }
+  return sleeps;
+}
+
+TEST_F(CompletionTest, WhoLooksHimselfIsNotDisturbedByTheThread) {
+  StartThreaded();
+  const auto begin = std::chrono::steady_clock::now();
+  const uint64_t sleeps = SleepsOfOthers();
+  for (int i = 0; i < 1000; ++i) {
+    Hold();
+    BatchState* batch = Submit({Write(local_.data(), 4 * kKiB, segment_)});
+    LetGo();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    while (!batch->done.load()) dispatcher_->Progress();
+    Release(batch);
+  }
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  EXPECT_LE(SleepsOfOthers() - sleeps, static_cast<uint64_t>(ms.count()) + 100) << "once a millisecond";
+}
+
+// The thread keeps away from a submitter who is back all the time, but not where somebody else is to be told.
+TEST_F(CompletionTest, TheThreadIsThereForThoseWhoDoNotLook) {
+  StartThreaded();
+  for (int i = 0; i < 50; ++i) {
+    Hold();
+    BatchState* batch = Submit({Write(local_.data(), 16 * kKiB, segment_)});
+    const int fd = i % 2 == 0 ? dispatcher_->EventFd(batch) : -1;
+    LetGo();
+    if (fd >= 0) {
+      pollfd p = {fd, POLLIN, 0};
+      ASSERT_EQ(poll(&p, 1, 30'000), 1);
+    } else {
+      ASSERT_TRUE(WaitUntil([&] { return batch->done.load(); })) << "it is found by the thread alone";
+    }
+    Release(batch);
+  }
 }
 
 TEST_F(CompletionTest, ThreadsThatCancelSubmitAndWaitAtOnceEndCleanly) {
