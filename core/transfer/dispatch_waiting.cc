@@ -114,9 +114,8 @@ slipway_status Dispatcher::Wait(BatchState* batch, uint64_t timeout_ns) {
       continue;
     }
     // Bounded, so that the wait cannot outlive a wake-up that was lost, nor a leader that left.
-    Rely();
+    const Reliance reliance(this);
     batch->completed.WaitFor(mutex_, std::chrono::nanoseconds(std::min(until_ns - now_ns, kLongestSleepNs)));
-    relying_.fetch_sub(1);
   }
   --batch->waiters;
   return batch->done.load(std::memory_order_relaxed) ? batch->status : SLIPWAY_IN_PROGRESS;
@@ -207,8 +206,8 @@ void Dispatcher::Wake() {
   thread_bell_.Ring();
 }
 
-// Whether somebody has looked since this was asked last, or is at it: then the thread need not, nor watch the transports,
-// each of whose completions would wake it to find the lock taken. Not where others rely on it.
+// Whether somebody has looked since this was asked last, or is at it: then the thread need not, nor watch the
+// transports, each of whose completions would wake it to find the lock taken. Not where others rely on it.
 bool Dispatcher::Attended(uint64_t* seen_looks) {
   const uint64_t looks = looks_.load(std::memory_order_relaxed);
   if (std::exchange(*seen_looks, looks) == looks && mutex_.TryLock()) {

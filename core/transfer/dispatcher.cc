@@ -421,6 +421,7 @@ bool Dispatcher::WaitRangeIdle(uint64_t begin, uint64_t bytes, uint64_t timeout_
     }
     if (!used) return true;
     if (clock_.NowNs() >= until_ns) return false;
+    const Reliance reliance(this);
     idle_.WaitFor(mutex_, std::chrono::milliseconds(10));
   }
 }

@@ -268,6 +268,13 @@ class Dispatcher {
     looks_.store(looks_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   void Rely();
+  struct Reliance {  // somebody sleeps meanwhile until a completion
+    explicit Reliance(Dispatcher* dispatcher) : relied_on(dispatcher) { relied_on->Rely(); }
+    ~Reliance() { relied_on->relying_.fetch_sub(1); }
+    Reliance(const Reliance&) = delete;
+    Reliance& operator=(const Reliance&) = delete;
+    Dispatcher* const relied_on;
+  };
   bool Attended(uint64_t* seen_looks);
   void Run() SLIPWAY_EXCLUDES(mutex_);
   bool Sleep(Bell* bell, uint64_t until_ns, bool on_transports) SLIPWAY_NO_TSA;  // false: nothing woke it
@@ -400,11 +407,12 @@ class Dispatcher {
   Counters& held_;  // its own part of these, for what is counted with the lock held
   Bell thread_bell_, leader_bell_;
   HostCopier copier_;
-  std::atomic<bool> led_{false};          // a waiter leads; written with the lock held
-  std::atomic<uint32_t> spinners_{0};     // waiters that make progress now
-  std::atomic<uint64_t> looks_{0};        // by submitters and waiters, ever; written with the lock held
-  std::atomic<uint32_t> relying_{0};      // batches in flight with a callback or a descriptor, waiters that only sleep
-  std::atomic<bool> thread_away_{false};  // leaves the transports to those who look
+  std::atomic<bool> led_{false};       // a waiter leads; written with the lock held
+  std::atomic<uint32_t> spinners_{0};  // waiters that make progress now
+  std::atomic<uint64_t> looks_{0};     // by submitters and waiters, ever; written with the lock held
+  std::atomic<uint32_t> relying_{
+      0};  // batches in flight with a callback or a descriptor, and who sleeps until some complete
+  std::atomic<bool> thread_away_{false};    // leaves the transports to those who look
   std::atomic<bool> inflight_hint_{false};  // inflight_ is not empty; written with the lock held
   std::atomic<bool> calls_pending_{false};  // to_call_ is not empty; written with the lock held
   std::atomic<bool> pins_changed_{false};   // who waits for something to be pinned should ask again
