@@ -128,6 +128,14 @@ class RequestsOfCaller final : public RequestSource {
   uint64_t kind_ = 0;
 };
 
+// Whether a request that is complete at once can be told from one with other options.
+bool IsPlain(const slipway_submit_options* options) {
+  if (options == nullptr) return true;
+  return (!SLIPWAY_HAS(options, slipway_submit_options, priority) || options->priority <= SLIPWAY_PRIORITY_BULK) &&
+         (!SLIPWAY_HAS(options, slipway_submit_options, user) || options->on_complete == nullptr) &&
+         (!SLIPWAY_HAS(options, slipway_submit_options, stream) || options->stream_kind == 0);
+}
+
 BatchSpec ToBatchSpec(const slipway_submit_options* options) {
   BatchSpec spec;
   if (options == nullptr) return spec;
@@ -146,7 +154,35 @@ BatchSpec ToBatchSpec(const slipway_submit_options* options) {
   return spec;
 }
 
-void FillResult(const Node& node, const RequestState& request, slipway_request_result* out) {
+// Null: it is not one that is copied while it is submitted, or is not known to be.
+BatchState* SubmitAlone(const slipway_engine& engine, const slipway_request& request, size_t dispatcher) {
+  KindLookup kinds = engine.node->Kinds();
+  RequestSpec spec;
+  const char* why = "";
+  if (ToSpec(engine, request, dispatcher, kinds, &spec, &why) != SLIPWAY_OK) return nullptr;
+  return engine.node->dispatchers()[dispatcher].SubmitAlone(spec);
+}
+
+// Apart from what a request alone takes, which needs none of this room on the stack.
+[[gnu::noinline]] slipway_status SubmitMany(const slipway_engine& engine, const slipway_request* requests, size_t count,
+                                            const slipway_submit_options* options, size_t dispatcher,
+                                            slipway_batch** out, slipway_failure* error) {
+  RequestsOfCaller source(engine, requests, count, dispatcher);
+  BatchSpec spec = ToBatchSpec(options);
+  spec.owner = engine.node;
+  Result<BatchState*> batch =
+      engine.node->dispatchers()[dispatcher].Submit(source, std::move(spec), [&](BatchState* b) { *out = Wrap(b); });
+  return batch.ok() ? slipway_status{SLIPWAY_OK} : Report(batch.status(), error);
+}
+
+// With the lock held that guards the batch; one without a dispatcher does not change any more.
+template <typename Look>
+void LookAt(const BatchState& batch, Look look) {
+  batch.dispatcher != nullptr ? batch.dispatcher->Look(look) : look();
+}
+
+void FillResult(const BatchState& batch, const RequestState& request, slipway_request_result* out) {
+  static_assert(sizeof(TransportLabel) == sizeof(slipway_request_result::transport));
   slipway_request_result result{};
   result.struct_size = out->struct_size;
   result.status = request.status;
@@ -157,8 +193,10 @@ void FillResult(const Node& node, const RequestState& request, slipway_request_r
   std::string_view name = "";  // never a null pointer: memcpy takes none, not even for no bytes
   if (request.transport == RequestState::kMixed)
     name = "mixed";
+  else if (batch.dispatcher == nullptr)
+    name = batch.served_by.data();
   else if (request.transport != RequestState::kNoTransport)
-    name = node.TransportName(request.transport);
+    name = static_cast<const Node*>(batch.owner.get())->TransportName(request.transport);
   std::memcpy(result.transport, name.data(), std::min(name.size(), sizeof result.transport - 1));
   std::memcpy(out, &result, std::min<size_t>(out->struct_size, sizeof result));
 }
@@ -300,14 +338,14 @@ SLIPWAY_API slipway_status slipway_submit(slipway_engine* engine, const slipway_
     return Report(SLIPWAY_E_INVALID, "engine, requests or out is null", error);
   }
   return Guarded(error, [&] {
-    slipway::Dispatchers& dispatchers = engine->node->dispatchers();
-    const size_t mine = dispatchers.Mine();
-    slipway::RequestsOfCaller source(*engine, requests, count, mine);
-    slipway::BatchSpec spec = slipway::ToBatchSpec(options);
-    spec.owner = engine->node;
-    slipway::Result<BatchState*> batch =
-        dispatchers[mine].Submit(source, std::move(spec), [&](BatchState* b) { *out = slipway::Wrap(b); });
-    return batch.ok() ? SLIPWAY_OK : Report(batch.status(), error);
+    const size_t mine = engine->node->dispatchers().Mine();
+    if (count == 1 && slipway::IsPlain(options)) {
+      if (BatchState* const batch = slipway::SubmitAlone(*engine, *requests, mine)) {
+        *out = slipway::Wrap(batch);
+        return slipway_status{SLIPWAY_OK};
+      }
+    }
+    return slipway::SubmitMany(*engine, requests, count, options, mine, out, error);
   });
 }
 
@@ -322,25 +360,34 @@ SLIPWAY_API slipway_status slipway_batch_poll(slipway_batch* batch) {
 
 SLIPWAY_API slipway_status slipway_batch_wait(slipway_batch* batch, uint64_t timeout_ms) {
   if (batch == nullptr) return SLIPWAY_E_INVALID;
-  return Guarded(nullptr, [&] { return Unwrap(batch)->dispatcher->Wait(Unwrap(batch), slipway::ToNs(timeout_ms)); });
+  BatchState* const b = Unwrap(batch);
+  if (b->done.load(std::memory_order_acquire)) return b->status;
+  return Guarded(nullptr, [&] { return b->dispatcher->Wait(b, slipway::ToNs(timeout_ms)); });
 }
 
 SLIPWAY_API slipway_status slipway_batch_cancel(slipway_batch* batch) {
   if (batch == nullptr) return SLIPWAY_E_INVALID;
   return Guarded(nullptr, [&] {
-    Unwrap(batch)->dispatcher->Cancel(Unwrap(batch));
+    BatchState* const b = Unwrap(batch);
+    if (b->dispatcher != nullptr) b->dispatcher->Cancel(b);
     return SLIPWAY_OK;
   });
 }
 
 SLIPWAY_API int slipway_batch_fd(slipway_batch* batch) {
   if (batch == nullptr) return -1;
-  return Unwrap(batch)->dispatcher->EventFd(Unwrap(batch));
+  BatchState* const b = Unwrap(batch);
+  return b->dispatcher != nullptr ? b->dispatcher->EventFd(b) : slipway::Dispatcher::EventFdAlone(b);
 }
 
 SLIPWAY_API slipway_status slipway_batch_release(slipway_batch* batch) {
   if (batch == nullptr) return SLIPWAY_OK;
-  return Guarded(nullptr, [&] { return Unwrap(batch)->dispatcher->Release(Unwrap(batch)).code(); });
+  BatchState* const b = Unwrap(batch);
+  if (b->dispatcher == nullptr) {
+    slipway::Dispatcher::ReleaseAlone(b);
+    return SLIPWAY_OK;
+  }
+  return Guarded(nullptr, [&] { return b->dispatcher->Release(b).code(); });
 }
 
 SLIPWAY_API slipway_status slipway_batch_result(slipway_batch* batch, size_t index, slipway_request_result* out) {
@@ -348,8 +395,7 @@ SLIPWAY_API slipway_status slipway_batch_result(slipway_batch* batch, size_t ind
   return Guarded(nullptr, [&] {
     BatchState* b = Unwrap(batch);
     if (index >= b->requests.size()) return SLIPWAY_E_RANGE;
-    const auto& node = *static_cast<slipway::Node*>(b->owner.get());
-    b->dispatcher->Look([&] { slipway::FillResult(node, b->requests[index], out); });
+    slipway::LookAt(*b, [&] { slipway::FillResult(*b, b->requests[index], out); });
     return SLIPWAY_OK;
   });
 }
@@ -360,7 +406,7 @@ SLIPWAY_API slipway_status slipway_batch_message(slipway_batch* batch, size_t in
     BatchState* b = Unwrap(batch);
     if (index >= b->requests.size()) return slipway_status{SLIPWAY_E_RANGE};
     std::string message;
-    b->dispatcher->Look([&] {
+    slipway::LookAt(*b, [&] {
       if (b->requests[index].message != nullptr) message = *b->requests[index].message;
     });
     return slipway::PutText(message, text, len);

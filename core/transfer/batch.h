@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -171,12 +172,15 @@ class RequestList {
   size_t size_ = 0;
 };
 
+// A transport's name as results tell it: cut short where it is too long, and terminated.
+using TransportLabel = std::array<char, 36>;
+
 // Requests submitted together.
 struct BatchState {
   explicit BatchState(size_t count, SpareRequests* spare = nullptr) : requests(count, spare), remaining(count) {}
 
-  Dispatcher* dispatcher = nullptr;
-  std::shared_ptr<void> owner;  // of the dispatcher, where batches may outlive the application's hold on it
+  Dispatcher* dispatcher = nullptr;  // null: of one request that was complete at once, and needs none any more
+  std::shared_ptr<void> owner;       // of the dispatcher, where batches may outlive the application's hold on it
   RequestList requests;
   std::forward_list<std::string> messages;  // of requests that failed
   size_t remaining = 0;                     // requests that are not complete, or not added yet
@@ -207,6 +211,7 @@ struct BatchState {
   bool* released_by_callback = nullptr;
 
   int event_fd = -1;
+  TransportLabel served_by{};  // where there is no dispatcher to ask
   uint32_t waiters = 0;
   CondVar completed;
   std::atomic<bool> done{false};

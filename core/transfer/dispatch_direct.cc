@@ -2,16 +2,57 @@
 // (slipway/abi/direct.h): short pieces of host memory are copied while they are submitted, and devices' pieces go to
 // their memory provider as they are (dispatch_device.cc). Whatever does not fit goes as slices, which also find out
 // what is wrong with it.
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
-#include "core/base/status_name.h"
+#include "core/base/bytes.h"
 #include "core/transfer/dispatcher.h"
 
 namespace slipway {
 namespace {
 
 constexpr uint64_t kBriefCopies = 16;  // of the longest brief length: what one submission copies by itself
+
+// Batches of requests alone, kept by the thread that released them for the next that it submits.
+class SpareBatches {
+ public:
+  constexpr SpareBatches() = default;
+  ~SpareBatches() {
+    room_ = 0;  // the thread's end may release more
+    while (first_ != nullptr) delete std::exchange(first_, first_->next_completed);
+  }
+  BatchState* Take() {
+    if (first_ == nullptr) return Make();
+    ++room_;
+    return std::exchange(first_, first_->next_completed);
+  }
+  void Give(BatchState* batch) {
+    if (room_ == 0) return delete batch;
+    --room_;
+    batch->next_completed = std::exchange(first_, batch);
+  }
+
+ private:
+  // All that such batches have in common.
+  static BatchState* Make() {
+    auto* const batch = new BatchState(1);
+    batch->remaining = 0;
+    batch->at_once = true;
+    batch->status = SLIPWAY_OK;
+    batch->done.store(true, std::memory_order_relaxed);
+    RequestState* const request = batch->requests.Add();
+    request->status = SLIPWAY_OK;
+    request->slices = 1;
+    return batch;
+  }
+
+  BatchState* first_ = nullptr;
+  uint32_t room_ = 64;
+};
+thread_local SpareBatches spare_batches;
 
 }  // namespace
 
@@ -34,6 +75,7 @@ bool Dispatcher::GoDirect(DirectPass* pass, RequestState* request, uint64_t now_
   if (r.length > pass->brief_bytes && !alone) return false;
   if (pass->copied_bytes + r.length > kBriefCopies * pass->brief_bytes) return false;
   pass->copied_bytes += r.length;
+  if (pass->requests == 1) RememberAlone(*pass);
   if (r.op == SLIPWAY_OP_READ) {
     std::memmove(here, there, r.length);
     pass->use.bytes_read += r.length;
@@ -124,16 +166,104 @@ void Dispatcher::LeaveDirect(DirectPass* pass) {
   pass->bytes = 0;
 }
 
+void Dispatcher::CountCopied(uint32_t op, uint64_t length, uint64_t n) {
+  held_.AddHeld(op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, n * length);
+  held_.AddHeld(Counter::kSlices, n);
+  held_.AddHeld(Counter::kSlicesDirect, n);
+  held_.ObserveHeld(Histogram::kRequestBytes, length, n);
+}
+
 // Accounts for what was copied on this thread. What the batch's completion lets go of is not entered any more.
 void Dispatcher::CountDone(DirectPass* pass, BatchState* batch) {
   const uint64_t n = std::exchange(pass->done, 0);
   if (n == 0) return;
-  held_.AddHeld(pass->op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, n * pass->length);
-  held_.AddHeld(Counter::kSlices, n);
-  held_.AddHeld(Counter::kSlicesDirect, n);
-  held_.ObserveHeld(Histogram::kRequestBytes, pass->length, n);
+  CountCopied(pass->op, pass->length, n);
   batch->remaining -= n;
   if (batch->remaining == 0) CompleteBatch(batch);
+}
+
+// ---- one alone -----------------------------------------------------------------------------------------------------
+
+// The request of this pass is copied.
+void Dispatcher::RememberAlone(const DirectPass& pass) {
+  const Lane& lane = lanes_[pass.number];
+  alone_.lane = &lane;
+  alone_.remote = pass.remote;
+  alone_.begin = pass.begin;
+  alone_.bytes = pass.bytes;
+  alone_.longest = std::min({pass.bytes, kBriefCopies * pass.brief_bytes, options_.max_request_bytes,
+                             uint64_t{lane.transport->attrs().preferred_slice_bytes}});
+  alone_.length = plan_.count == 1 ? 0 : pass.length;
+  alone_.until_ns = plan_until_ns_;
+  alone_.op = pass.op;
+  alone_.number = pass.number;
+  alone_.segment.store(pass.segment, std::memory_order_relaxed);
+}
+
+// Here is all that is done for one of the shortest requests: what is not needed for it is not done. It is never in
+// flight, so it counts against no bound on what is, and has no deadline to miss.
+BatchState* Dispatcher::SubmitAlone(const RequestSpec& spec) {
+  // What follows is looked at with the lock held; that this is not so mostly is found out without.
+  if (spec.segment == nullptr || alone_.segment.load(std::memory_order_relaxed) != spec.segment) return nullptr;
+  if (spec.local_kind != SLIPWAY_MEM_HOST || spec.local == nullptr ||
+      Wraps(reinterpret_cast<uint64_t>(spec.local), spec.length)) {
+    return nullptr;
+  }
+  BatchState* const batch = spare_batches.Take();  // first: there may be no memory
+  MutexLock lock(mutex_);
+  if (!CopyAlone(spec)) {
+    spare_batches.Give(batch);
+    return nullptr;
+  }
+  RequestState& request = batch->requests[0];
+  request.bytes_done = spec.length;
+  request.transport = alone_.number;
+  batch->served_by = alone_.lane->label;
+  return batch;
+}
+
+bool Dispatcher::CopyAlone(const RequestSpec& spec) {
+  const Alone& a = alone_;
+  if (a.segment.load(std::memory_order_relaxed) != spec.segment || spec.op != a.op || spec.length - 1 >= a.longest ||
+      spec.offset - a.begin > a.bytes - spec.length || (a.length != 0 && spec.length != a.length) ||
+      a.lane->transport->failed()) {
+    return false;
+  }
+  const bool timed = at_once_ % kTimedAtOnce == 0;
+  const uint64_t begin_ns = timed ? clock_.NowNs() : 0;
+  if (timed && begin_ns >= a.until_ns) return false;
+  slipway_direct_view view{};
+  view.struct_size = sizeof view;
+  if (a.lane->direct->enter(a.lane->channel, a.remote, 0, &view) != SLIPWAY_OK) return false;
+  slipway_direct_use use{};
+  use.struct_size = sizeof use;
+  use.copies = 1;
+  char* const there = static_cast<char*>(view.base) + (spec.offset - a.begin);
+  if (a.op == SLIPWAY_OP_READ) {
+    std::memmove(spec.local, there, spec.length);
+    use.bytes_read = spec.length;
+  } else {
+    std::memmove(there, spec.local, spec.length);
+    use.bytes_written = spec.length;
+  }
+  a.lane->direct->leave(a.lane->channel, a.remote, 0, &use);
+  held_.AddHeld(Counter::kBatches);
+  held_.AddHeld(Counter::kRequests);
+  CountCopied(a.op, spec.length, 1);
+  if (timed) held_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - begin_ns, kTimedAtOnce);
+  ++at_once_;
+  return true;
+}
+
+int Dispatcher::EventFdAlone(BatchState* batch) {
+  static Mutex one_at_a_time;
+  MutexLock lock(one_at_a_time);
+  return MakeEventFd(batch);
+}
+
+void Dispatcher::ReleaseAlone(BatchState* batch) {
+  if (batch->event_fd >= 0) close(std::exchange(batch->event_fd, -1));
+  spare_batches.Give(batch);
 }
 
 }  // namespace slipway

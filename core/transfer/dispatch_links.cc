@@ -125,7 +125,7 @@ void Dispatcher::FailLink(Link* link, const Status& why, uint64_t now_ns) {
   if (link->state == Link::State::kDraining) return;
   link->state = Link::State::kDraining;
   link->failure = why;
-  plan_key_ = PlanKey();
+  ForgetPlan();
   link->backoff_ns = link->backoff_ns == 0 ? options_.backoff_initial_ms * 1'000'000
                                            : std::min(link->backoff_ns * 2, options_.backoff_max_ms * 1'000'000);
   link->paused_until_ns = DeadlineAfter(now_ns, link->backoff_ns);
@@ -145,7 +145,7 @@ void Dispatcher::FailLink(Link* link, const Status& why, uint64_t now_ns) {
 
 void Dispatcher::FailTransport(Lane* lane, const Status& why, uint64_t now_ns) {
   if (!lane->transport->MarkFailed(why)) return;
-  plan_key_ = PlanKey();
+  ForgetPlan();
   counters_.Add(Counter::kPluginFailures);
   log_.Error(lane->transport->name() + " is out of service until the engine is restarted: " + why.message());
   for (const auto& link : links_) {
@@ -262,6 +262,7 @@ Result<RemoteSegment*> Dispatcher::Open(const SegmentTarget& target) {
 void Dispatcher::Close(RemoteSegment* segment) {
   MutexLock lock(mutex_);
   segment->closed = true;
+  ForgetPlan();
   if (exit_) return;  // Stop closes what is left, and after it there is nothing to close it with
   garbage_ = true;
   Collect();
@@ -295,7 +296,7 @@ bool Dispatcher::Collect() {
       ++s;
       continue;
     }
-    plan_key_ = PlanKey();
+    ForgetPlan();
     if (stopping_) {  // the application may hold it still, and close it, or submit to it: it goes with the dispatcher
       ++s;
       continue;

@@ -10,7 +10,6 @@
 namespace slipway {
 namespace {
 
-constexpr uint64_t kTimedAtOnce = 16;
 constexpr uint64_t kPlanHoldsNs = 1'000'000;
 
 // Statuses that another transport could not mend: the target itself refused.
@@ -83,6 +82,12 @@ const RoutePlan& Dispatcher::Plan(const RequestState& request, uint64_t length, 
   return plan_;
 }
 
+// A link or a transport failed, or a segment is about to go.
+void Dispatcher::ForgetPlan() {
+  plan_key_ = PlanKey();
+  alone_.segment.store(nullptr, std::memory_order_relaxed);
+}
+
 // Puts the item on the link of the best transport that it has not tried. Where there is none, the request fails with
 // `last`, which is why the one before failed.
 void Dispatcher::Route(WorkItem* item, const Status& last, uint64_t now_ns) {
@@ -145,7 +150,6 @@ void Dispatcher::MaybeComplete(RequestState* request) {
 void Dispatcher::CompleteBatch(BatchState* batch) {
   batch->status = SLIPWAY_OK;
   if (batch->at_once) {
-    // To look at the clock takes longer than the rest of this: one stands for some.
     if (at_once_++ % kTimedAtOnce == 0) {
       held_.ObserveHeld(Histogram::kRequestNs, clock_.NowNs() - batch->submitted_ns, kTimedAtOnce);
     }

@@ -52,6 +52,7 @@ Dispatcher::Dispatcher(Parts parts)
   for (size_t i = 0; i < parts.transports.size(); ++i) {
     Lane lane;
     lane.transport = parts.transports[i];
+    lane.transport->name().copy(lane.label.data(), lane.label.size() - 1);
     lane.direct = lane.transport->Has(SLIPWAY_CAP_NEEDS_LOCAL_REG) ? nullptr : lane.transport->direct();
     any_direct_ |= lane.direct != nullptr;
     lane.pool_ready = pool_ != nullptr && parts.pool_ready[i];
@@ -114,6 +115,7 @@ void Dispatcher::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    ForgetPlan();
     std::vector<BatchState*> all;
     for (BatchState* b = inflight_; b != nullptr; b = b->next_inflight) all.push_back(b);
     for (BatchState* b : all) {
@@ -370,14 +372,18 @@ void Dispatcher::Cancel(BatchState* batch) {
   RunCallbacks();
 }
 
-int Dispatcher::EventFd(BatchState* batch) {
-  MutexLock lock(mutex_);
+int MakeEventFd(BatchState* batch) {
   if (batch->event_fd < 0) {
     batch->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (batch->event_fd >= 0 && batch->done.load(std::memory_order_relaxed)) WriteEvent(batch->event_fd);
-    if (batch->remaining > 0 && !std::exchange(batch->relied_on, true)) Rely();
   }
   return batch->event_fd;
+}
+
+int Dispatcher::EventFd(BatchState* batch) {
+  MutexLock lock(mutex_);
+  if (batch->remaining > 0 && !std::exchange(batch->relied_on, true)) Rely();
+  return MakeEventFd(batch);
 }
 
 Status Dispatcher::Release(BatchState* batch) {

@@ -70,7 +70,8 @@ struct Explanation {
   Status slicing;  // why the first choice could not be sliced to the end
 };
 
-void WriteEvent(int fd);  // makes an eventfd readable
+void WriteEvent(int fd);             // makes an eventfd readable
+int MakeEventFd(BatchState* batch);  // the batch's own; one call at a time
 
 // Wakes one sleeper: rings at most once until it is expected again. Thread-safe.
 class Bell {
@@ -112,6 +113,8 @@ class Dispatcher {
     Counters* counters = nullptr;
   };
   static constexpr uint64_t kInlineCopyBytes = 16384;
+  // To look at the clock takes longer than most of what is complete at once: of so many, one stands for all.
+  static constexpr uint64_t kTimedAtOnce = 16;
 
   explicit Dispatcher(Parts parts);
   ~Dispatcher();  // Stop() was called, or Start() never
@@ -131,6 +134,11 @@ class Dispatcher {
   Result<BatchState*> Submit(RequestSource& source, BatchSpec spec,
                              const std::function<void(BatchState*)>& accepted = nullptr) SLIPWAY_EXCLUDES(mutex_);
   Result<BatchState*> Submit(std::span<const RequestSpec> specs, const BatchSpec& spec) SLIPWAY_EXCLUDES(mutex_);
+  // A request alone that is like the one before, and is copied while it is submitted as that was: its batch is
+  // complete, has no dispatcher, and may outlive this one. Null, with nothing done: Submit finds out.
+  BatchState* SubmitAlone(const RequestSpec& spec) SLIPWAY_EXCLUDES(mutex_);
+  static int EventFdAlone(BatchState* batch);  // EventFd and Release of such a batch
+  static void ReleaseAlone(BatchState* batch);
   // IN_PROGRESS when `timeout_ns` passed first.
   slipway_status Wait(BatchState* batch, uint64_t timeout_ns) SLIPWAY_EXCLUDES(mutex_);
   void Cancel(BatchState* batch) SLIPWAY_EXCLUDES(mutex_);
@@ -162,6 +170,7 @@ class Dispatcher {
     slipway_mr* pool_mr = nullptr;
     bool pool_ready = false;
     CoverSource source;
+    TransportLabel label{};
     int event_fd = -1;
     uint32_t open_slices = 0;
     uint32_t links = 0;
@@ -223,6 +232,17 @@ class Dispatcher {
     uint64_t kind_there, brief_bytes;
     slipway_direct_use use;
   };
+  // What the last request that came alone was found to be, if it was copied: the next is mostly like it.
+  struct Alone {
+    std::atomic<const RemoteSegment*> segment{nullptr};  // null: none; changed with the lock held
+    const Lane* lane = nullptr;
+    slipway_remote* remote = nullptr;
+    uint64_t begin = 0, bytes = 0;  // of the segment, that are reached so
+    uint64_t longest = 0;
+    uint64_t length = 0;    // 0: requests of all lengths go the same way
+    uint64_t until_ns = 0;  // when it is to be found out anew
+    uint8_t op = 0, number = 0;
+  };
   enum class Staging { kOk, kWaitForShare, kWaitForPool };
 
   // While a thread makes progress, with the lock held, transports that complete at once wake nobody: the round looks
@@ -282,6 +302,7 @@ class Dispatcher {
 
   // dispatch_requests.cc: routing, completion, cutting short
   const RoutePlan& Plan(const RequestState& request, uint64_t length, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void ForgetPlan() SLIPWAY_REQUIRES(mutex_);
   void Route(WorkItem* item, const Status& last, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
   void FailRequest(RequestState* request, const Status& why) SLIPWAY_REQUIRES(mutex_);
   void DropItem(WorkItem* item) SLIPWAY_REQUIRES(mutex_);
@@ -336,6 +357,9 @@ class Dispatcher {
   bool EnterDirect(DirectPass* pass, uint8_t number, slipway_remote* remote, bool hold) SLIPWAY_REQUIRES(mutex_);
   void LeaveDirect(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
   void CountDone(DirectPass* pass, BatchState* batch) SLIPWAY_REQUIRES(mutex_);
+  void CountCopied(uint32_t op, uint64_t length, uint64_t n) SLIPWAY_REQUIRES(mutex_);
+  void RememberAlone(const DirectPass& pass) SLIPWAY_REQUIRES(mutex_);
+  bool CopyAlone(const RequestSpec& spec) SLIPWAY_REQUIRES(mutex_);
 
   // dispatch_device.cc: what memory providers copy without a slice
   DirectRun* NewRun() SLIPWAY_REQUIRES(mutex_);
@@ -464,6 +488,7 @@ class Dispatcher {
   PlanKey plan_key_ SLIPWAY_GUARDED_BY(mutex_);
   RoutePlan plan_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t plan_until_ns_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  Alone alone_;                                      // guarded by mutex_, but for a first look
   uint64_t at_once_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // batches that were complete when they were submitted
   size_t first_link_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   bool threaded_ SLIPWAY_GUARDED_BY(mutex_) = false;

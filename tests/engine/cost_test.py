@@ -16,7 +16,7 @@ FEW, MANY = 20, 120
 # Above what they are now, by little: local writes of 64 bytes, 1024 in a batch and one alone, submitted, waited for and
 # released. What is copied while it is submitted makes no slice and wakes nobody, which would cost several times as much.
 INSTRUCTIONS_PER_SLICE = 450
-INSTRUCTIONS_ALONE = 2400
+INSTRUCTIONS_ALONE = 800
 
 
 class Cost(unittest.TestCase):
