@@ -96,6 +96,20 @@ class RequestsOfCaller final : public RequestSource {
     }
     return i - first;
   }
+  size_t CountOn(size_t first, const RequestSpec& like, size_t max) override {
+    if (segment_ == nullptr || like.segment != found_) return 0;
+    const size_t end = std::min(count_, first + max);
+    const char* local = static_cast<const char*>(like.local) + like.length;
+    uint64_t offset = like.offset + like.length;
+    size_t i = first;
+    for (; i < end; ++i, local += like.length, offset += like.length) {
+      const slipway_request& r = first_[i];
+      const bool on = r.local == local && r.offset == offset && r.length == like.length && r.segment == segment_ &&
+                      r.op == like.op && (r.flags | r.reserved) == 0 && kinds_.Holds(r.local, r.length);
+      if (!on) break;
+    }
+    return i - first;
+  }
   size_t WriteAlike(size_t first, const RequestSpec& like, const View& view, slipway_copy* out, size_t max) override {
     if (segment_ == nullptr || like.segment != found_ || like.length > view.bytes) return 0;
     const size_t end = std::min(count_, first + max);
@@ -186,7 +200,7 @@ void FillResult(const BatchState& batch, const RequestState& request, slipway_re
   slipway_request_result result{};
   result.struct_size = out->struct_size;
   result.status = request.status;
-  result.bytes = request.bytes_done;
+  result.bytes = std::min(request.bytes_done, request.length);
   result.slices = request.slices;
   result.staged_slices = request.staged_slices;
   result.retries = request.retries;

@@ -71,12 +71,13 @@ struct WorkQueue {
 // the many of a long batch cost no more than their bytes.
 struct RequestState {
   static constexpr uint8_t kNoTransport = 0xff, kMixed = 0xfe;
+  static constexpr uint32_t kFollows = UINT32_MAX;
 
   BatchState* batch = nullptr;
   RemoteSegment* segment = nullptr;
   uint64_t local_address = 0, length = 0, offset = 0;
   uint64_t local_kind = 0;
-  uint64_t bytes_done = 0;
+  uint64_t bytes_done = 0;                      // of one that leads: of all that go with it, until they are complete
   const std::string* message = nullptr;         // the batch's
   WorkItem* first_item = nullptr;               // until all of it is cut; null where it is never cut
   slipway_status status = SLIPWAY_IN_PROGRESS;  // of the request, once nothing is outstanding
@@ -87,7 +88,10 @@ struct RequestState {
   bool bulk = false;
   uint8_t transport = kNoTransport;  // that moved its bytes
   bool copying = false;              // a memory provider has it, with no slice in between
+  uint32_t run = 0;                  // how many after it go with it, as one; kFollows: it goes with one before it
 
+  // Of those that go as one: the end, seen from the one that leads. Of any other: the next.
+  RequestState* RunEnd() { return this + 1 + (run == kFollows ? 0 : run); }
   uint32_t Access() const;  // of the local side: SLIPWAY_ACCESS_LOCAL_*
   bool Overlaps(uint64_t begin, uint64_t bytes) const {
     return length > 0 && local_address < begin + bytes && begin < local_address + length;

@@ -61,8 +61,10 @@ thread_local SpareBatches spare_batches;
 // Copies the request, or gives it to its memory provider. False: it goes as slices.
 bool Dispatcher::GoDirect(DirectPass* pass, RequestState* request, uint64_t now_ns) {
   const RequestState& r = *request;
-  if (r.segment != pass->segment || r.op != pass->op || r.local_kind != pass->local_kind || r.length != pass->length ||
-      r.offset - pass->begin >= pass->bytes || r.length > pass->bytes - (r.offset - pass->begin)) {
+  const bool alike =
+      r.segment == pass->segment && r.op == pass->op && r.local_kind == pass->local_kind && r.length == pass->length;
+  if (alike && pass->never) return false;
+  if (!alike || r.offset - pass->begin >= pass->bytes || r.length > pass->bytes - (r.offset - pass->begin)) {
     CountDone(pass, r.batch);
     Aim(pass, r, now_ns);
   }
@@ -103,7 +105,8 @@ void Dispatcher::Aim(DirectPass* pass, const RequestState& request, uint64_t now
   const RemotePiece* piece = nullptr;
   uint8_t number = 0;
   const RoutePlan& plan = Plan(request, request.length, now_ns);
-  if (plan.count > 0 && lanes_[plan.order[0]].direct != nullptr) {
+  pass->never = plan.count == 0 || lanes_[plan.order[0]].direct == nullptr;
+  if (!pass->never) {
     number = plan.order[0];
     const SegmentRoute& route = request.segment->routes[number];
     const size_t index = FindPiece(route.pieces, request.offset, 0);
@@ -216,7 +219,7 @@ BatchState* Dispatcher::SubmitAlone(const RequestSpec& spec) {
     return nullptr;
   }
   RequestState& request = batch->requests[0];
-  request.bytes_done = spec.length;
+  request.length = request.bytes_done = spec.length;
   request.transport = alone_.number;
   batch->served_by = alone_.lane->label;
   return batch;

@@ -17,6 +17,13 @@ bool IsFinal(slipway_status status) {
   return status == SLIPWAY_E_ACCESS || status == SLIPWAY_E_STALE_REMOTE || status == SLIPWAY_E_RANGE;
 }
 
+// Statuses of a peer or of a transport as a whole, which are the same for all requests. Those that the core makes up
+// say what this request lacks.
+bool ConcernsAll(slipway_status status) {
+  constexpr slipway_status kFirstOfCore = SLIPWAY_E_PLUGIN_NOT_FOUND;
+  return BlastRadiusOf(status) != BlastRadius::kOperation && status > kFirstOfCore && !IsFinal(status);
+}
+
 std::string_view WordsFor(slipway_status status) {
   switch (status) {
     case SLIPWAY_E_DEADLINE:
@@ -130,6 +137,7 @@ void Dispatcher::FailRequest(RequestState* request, const Status& why) {
 
 void Dispatcher::MaybeComplete(RequestState* request) {
   if (request->outstanding > 0 || request->status != SLIPWAY_IN_PROGRESS) return;
+  if (request->run != 0) return EndRun(request);
   BatchState* batch = request->batch;
   request->status = request->failure;
   if (request->status == SLIPWAY_OK) {
@@ -139,12 +147,69 @@ void Dispatcher::MaybeComplete(RequestState* request) {
     batch->failed = true;
     held_.AddHeld(Counter::kRequestsFailed);
   }
-  held_.SubHeld(Counter::kRequestsInflight);
   held_.ObserveHeld(Histogram::kRequestBytes, request->length);
-  --inflight_requests_;
-  RemoteSegment* segment = request->segment;
-  if (--segment->inflight_requests == 0 && segment->closed) garbage_ = true;
-  if (--batch->remaining == 0) CompleteBatch(batch);
+  CountOut(batch, request->segment, 1);
+}
+
+// So many are complete. With the last of its batch the batch is.
+void Dispatcher::CountOut(BatchState* batch, RemoteSegment* segment, uint64_t requests) {
+  held_.SubHeld(Counter::kRequestsInflight, requests);
+  inflight_requests_ -= requests;
+  segment->inflight_requests -= requests;
+  if (segment->inflight_requests == 0 && segment->closed) garbage_ = true;
+  batch->remaining -= requests;
+  if (batch->remaining == 0) CompleteBatch(batch);
+}
+
+// Those that went as one are told one by one how it went.
+void Dispatcher::EndRun(RequestState* first) {
+  if (first->failure != SLIPWAY_OK) return FailRun(first);
+  RequestState* const end = first->RunEnd();
+  first->run = 0;
+  const RequestState done = *first;
+  uint64_t bytes = 0, alike = 0;
+  for (RequestState* r = first; r != end; ++r) {
+    r->run = 0;
+    r->outstanding = 0;
+    r->status = SLIPWAY_OK;
+    r->bytes_done = r->length;
+    r->transport = done.transport;
+    r->slices = done.slices;
+    r->staged_slices = done.staged_slices;
+    r->retries = done.retries;
+    bytes += r->length;
+    ++alike;
+    if (r + 1 != end && r[1].length == r->length) continue;
+    held_.ObserveHeld(Histogram::kRequestBytes, r->length, std::exchange(alike, 0));
+  }
+  const auto count = static_cast<uint64_t>(end - first);
+  held_.AddHeld(done.op == SLIPWAY_OP_READ ? Counter::kBytesRead : Counter::kBytesWritten, bytes);
+  if (done.slices > 1) held_.AddHeld(Counter::kSlicesSplit);
+  CountOut(done.batch, done.segment, count);
+}
+
+// Where one of them may be the reason why all failed, each goes once more, alone.
+void Dispatcher::FailRun(RequestState* first) {
+  RequestState* const end = first->RunEnd();
+  const RequestState done = *first;
+  const bool whole = done.bytes_done == end[-1].offset + end[-1].length - done.offset;
+  const bool again = !ConcernsAll(done.failure) && done.batch->cut_short == SLIPWAY_OK;
+  for (RequestState* r = first; r != end; ++r) {
+    r->run = 0;
+    r->outstanding = 0;
+    r->bytes_done = whole && !again ? r->length : 0;
+    r->transport = again ? RequestState::kNoTransport : done.transport;
+    r->slices = done.slices;
+    r->staged_slices = done.staged_slices;
+    r->retries = done.retries;
+    if (again || r->failure == SLIPWAY_OK) {
+      r->failure = again ? slipway_status{SLIPWAY_OK} : done.failure;
+      r->message = again ? nullptr : done.message;
+    }
+  }
+  const uint64_t now_ns = again ? clock_.NowNs() : 0;
+  // With the last of them the batch may be complete.
+  for (RequestState* r = first; r != end; ++r) again ? Begin(r, now_ns) : MaybeComplete(r);
 }
 
 void Dispatcher::CompleteBatch(BatchState* batch) {
@@ -194,7 +259,8 @@ void Dispatcher::CutShort(BatchState* batch, slipway_status status) {
     const Status exhausted = WhyCut(SLIPWAY_E_STAGING_EXHAUSTED);
     for (const WorkQueue* queue : {&staging_queue_, &batch->share_queue}) {
       for (WorkItem* item = queue->first; item != nullptr; item = item->next) {
-        if (item->request->batch == batch) FailRequest(item->request, exhausted);
+        if (item->request->batch != batch) continue;
+        for (RequestState* r = item->request; r != item->request->RunEnd(); ++r) FailRequest(r, exhausted);
       }
     }
   }
@@ -255,9 +321,11 @@ Status Dispatcher::Stuck(RequestState* request, const std::string& what) {
   Status why(SLIPWAY_E_STUCK, what +
                                   " within its bound: its memory must not be freed or reused; restart the process, and "
                                   "report this to the plugin's vendor");
-  counters_.Add(Counter::kStuck);
-  request->failure = SLIPWAY_E_STUCK;
-  request->message = &request->batch->messages.emplace_front(why.message());
+  for (RequestState* r = request; r != request->RunEnd(); ++r) {
+    counters_.Add(Counter::kStuck);
+    r->failure = SLIPWAY_E_STUCK;
+    r->message = &request->batch->messages.emplace_front(why.message());
+  }
   return why;
 }
 

@@ -354,7 +354,7 @@ void Dispatcher::CloseSlice(Slice* slice, bool keep_memory) {
 }
 
 void Dispatcher::CancelSlices(const RequestState* request) {
-  if (request->outstanding == 0 || request->copying) return;
+  if (request->outstanding == 0 || request->copying || request->run == RequestState::kFollows) return;
   for (Slice& slice : slices_) {
     if (slice.state != Slice::State::kSubmitted || slice.request != request || slice.cancel_sent) continue;
     Lane& lane = lanes_[slice.link->number];

@@ -14,9 +14,6 @@
 namespace slipway {
 namespace {
 
-// Requests that are taken between two looks at what has completed; one that is cut into slices counts as several.
-constexpr uint64_t kTakenAtOnce = 4096, kSlowOne = 8;
-constexpr uint64_t kLengthyBytes = 32 << 10;
 // So often is a submission asked for requests that are alike without having any.
 constexpr uint32_t kMissesMax = 8;
 
@@ -290,73 +287,6 @@ void Dispatcher::ListInflight(BatchState* batch) {
   inflight_hint_.store(true, std::memory_order_relaxed);
   next_deadline_ns_ = std::min(next_deadline_ns_, batch->deadline_ns);
   if (batch->on_complete && !std::exchange(batch->relied_on, true)) Rely();
-}
-
-// The long way: by slices.
-void Dispatcher::Begin(RequestState* request, uint64_t now_ns) {
-  BatchState* const batch = request->batch;
-  ListInflight(batch);
-  ++inflight_requests_;
-  ++request->segment->inflight_requests;
-  held_.AddHeld(Counter::kRequestsInflight);
-  if (request->length == 0) return MaybeComplete(request);
-  WorkItem* item = NewItem();
-  request->first_item = item;
-  item->request = request;
-  item->cursor = {request->local_address, request->offset, request->length, request->Access(), 0};
-  ++request->outstanding;
-  if (batch->cut_short != SLIPWAY_OK) FailRequest(request, WhyCut(batch->cut_short));
-  Route(item, Status(), now_ns);
-}
-
-// The batch is not complete before all of it has been added, since all count from the beginning, and is not freed
-// before the lock is.
-void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns) {
-  const size_t count = source.size();
-  held_.AddHeld(Counter::kBatches);
-  held_.AddHeld(Counter::kRequests, count);
-  DirectPass pass;
-  pass.requests = count;
-  uint64_t taken = 0;
-  for (size_t i = 0; i < count; ++i) {
-    RequestSpec spec;
-    const char* why = "";
-    (void)source.Get(i, &spec, &why);
-    RequestState* const request = batch->requests.Add();
-    request->batch = batch;
-    request->segment = spec.segment;
-    request->local_address = reinterpret_cast<uint64_t>(spec.local);
-    request->length = spec.length;
-    request->offset = spec.offset;
-    request->local_kind = spec.local_kind;
-    request->op = static_cast<uint8_t>(spec.op);
-    request->bulk = priority == PriorityClass::kAuto ? spec.length >= options_.bulk_threshold_bytes
-                                                     : priority == PriorityClass::kBulk;
-    batch->bulk |= request->bulk;
-    batch->lengthy |= spec.length >= kLengthyBytes;
-    if (any_direct_ && GoDirect(&pass, request, now_ns)) {
-      ++taken;
-      if (pass.group != nullptr && i + 1 < count) {
-        const size_t alike = AddAlike(&pass, source, i + 1, spec, *request);
-        taken += alike;
-        i += alike;
-      }
-    } else {
-      Begin(request, now_ns);
-      taken += kSlowOne;
-    }
-    // A long batch begins to move before all of it has been looked at.
-    if (taken < kTakenAtOnce || !batch->inflight) continue;
-    // A group of copies is full soon, and is better not cut.
-    if (pass.group != nullptr && taken < 2 * kTakenAtOnce) continue;
-    taken = 0;
-    pass.hold ? CloseGroup(&pass) : LeaveDirect(&pass);
-    ProgressLocked();
-  }
-  LeaveDirect(&pass);
-  batch->at_once = pass.done_in_all == count && !batch->on_complete;
-  if (!batch->at_once) ListInflight(batch);
-  CountDone(&pass, batch);
 }
 
 void Dispatcher::Cancel(BatchState* batch) {

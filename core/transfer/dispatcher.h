@@ -225,6 +225,7 @@ class Dispatcher {
     uint64_t done = 0;              // requests that are complete and not accounted for, all of this length
     uint64_t done_in_all = 0;       // in the whole submission
     bool hold = false;              // a memory provider copies
+    bool never = false;             // whatever is like the last request goes by a transport that has no such thing
     uint8_t op, number;
     uint32_t access;
     uint64_t local_kind, length;
@@ -268,13 +269,18 @@ class Dispatcher {
   Status CheckOne(const RequestSpec& spec) const;
   bool AnyClosed(RequestSource& source, const SegmentsNamed& named) const SLIPWAY_REQUIRES(mutex_);
   Status ComeAfter(const BatchSpec& spec) const;
+  bool ProgressLocked() SLIPWAY_REQUIRES(mutex_) { return ProgressLocked(clock_.NowNs()); }
+  bool ProgressLocked(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
+
+  // dispatch_enqueue.cc: what was just submitted
   void Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns)
       SLIPWAY_REQUIRES(mutex_);
   void ListInflight(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   void Begin(RequestState* request, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
-  bool ProgressLocked() SLIPWAY_REQUIRES(mutex_) { return ProgressLocked(clock_.NowNs()); }
-  bool ProgressLocked(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
-  void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
+  size_t AddOn(RequestSource& source, size_t next, const RequestSpec& like, const RequestState* run,
+               const RequestState* last) SLIPWAY_REQUIRES(mutex_);
+  void BeginRun(RequestState* first, RequestState* end, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
 
   // dispatch_waiting.cc: waiting, waking, the thread
   bool Spin(BatchState* batch, uint64_t until_ns) SLIPWAY_EXCLUDES(mutex_);
@@ -307,6 +313,9 @@ class Dispatcher {
   void FailRequest(RequestState* request, const Status& why) SLIPWAY_REQUIRES(mutex_);
   void DropItem(WorkItem* item) SLIPWAY_REQUIRES(mutex_);
   void MaybeComplete(RequestState* request) SLIPWAY_REQUIRES(mutex_);
+  void EndRun(RequestState* first) SLIPWAY_REQUIRES(mutex_);
+  void FailRun(RequestState* first) SLIPWAY_REQUIRES(mutex_);
+  void CountOut(BatchState* batch, RemoteSegment* segment, uint64_t requests) SLIPWAY_REQUIRES(mutex_);
   void CompleteBatch(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   static Status WhyCut(slipway_status status);
   void CutShort(BatchState* batch, slipway_status status) SLIPWAY_REQUIRES(mutex_);

@@ -35,13 +35,16 @@ class RequestSource {
   // of local memory, of 1 to `longest` bytes within the segment. Long batches are mostly so, and nothing of them moves
   // before this has looked at all: it has to be quick. May be less than it could, also 0.
   virtual size_t CountAlike(size_t /*first*/, const RequestSpec& /*like*/, uint64_t /*longest*/) { return 0; }
+  // Of those, the ones as long as `like` of which each begins where the one before it ends, on both sides: at most
+  // `max`.
+  virtual size_t CountOn(size_t /*first*/, const RequestSpec& /*like*/, size_t /*max*/) { return 0; }
   // Memory of a segment as this process has it: [begin, begin + bytes) of the segment, at `base`.
   struct View {
     char* base = nullptr;
     uint64_t begin = 0, bytes = 0, mem_kind = 0;
   };
-  // Of those, the ones as long as `like` and within the view: writes down the copies that do them, at most `max`. Their
-  // tokens are not set.
+  // Of those alike, the ones as long as `like` and within the view: writes down the copies that do them, at most `max`.
+  // Their tokens are not set.
   virtual size_t WriteAlike(size_t /*first*/, const RequestSpec& /*like*/, const View& /*view*/, slipway_copy* /*out*/,
                             size_t /*max*/) {
     return 0;

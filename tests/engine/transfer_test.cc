@@ -195,5 +195,53 @@ TEST(EngineTransferTest, CallbacksOfTheCppApiOwnTheirBatch) {
   EXPECT_EQ(ok, 100);
 }
 
+TEST(EngineTransferTest, PagesThatContinueOneAnotherAreFewSlicesAndArriveWhole) {
+  const Engine engine = Make(Configuration({Use("fake", {{"tag", "pages"}, {"needs_local_reg", false}})}));
+  constexpr uint64_t kPage = 4096, kPages = 1000;
+  Bytes memory(kPage * kPages), local = Pattern(kPage * kPages, 11);
+  ASSERT_TRUE(Publish(engine, "s", memory).ok());
+  const Segment segment = *engine.Open("/s");
+  std::vector<Request> requests;
+  for (uint64_t at = 0; at < local.size(); at += kPage) {
+    requests.push_back(WriteRequest(segment, at, local.data() + at, kPage));
+  }
+  const uint64_t before = FakeCounters("pages").slices_accepted;
+  Result<Batch> batch = engine.Submit(requests);
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  ASSERT_TRUE(batch->Wait().ok());
+  EXPECT_EQ(memory, local);
+  EXPECT_LE(FakeCounters("pages").slices_accepted - before, kPages / 16 + 2);
+  for (size_t i = 0; i < kPages; ++i) {
+    const RequestResult result = *batch->result(i);
+    ASSERT_EQ(result.status, SLIPWAY_OK);
+    ASSERT_EQ(result.bytes, kPage);
+    ASSERT_EQ(result.slices, 1u);
+    ASSERT_EQ(result.transport, "fake");
+  }
+  EXPECT_EQ(Described(engine)["counters"]["requests_inflight"], 0);
+  // One in the middle of what goes as one that does not belong there.
+  std::fill(memory.begin(), memory.end(), std::byte{0});
+  Bytes expected = local;
+  const auto page = [&](uint64_t i) { return expected.begin() + static_cast<ptrdiff_t>(i * kPage); };
+  std::swap(requests[3].local, requests[5].local);
+  std::swap_ranges(page(3), page(4), page(5));
+  std::swap(requests[100].offset, requests[103].offset);
+  std::swap_ranges(page(100), page(101), page(103));
+  requests[200].length = 100;
+  std::fill(page(200) + 100, page(201), std::byte{0});
+  requests[300].length = 0;
+  std::fill(page(300), page(301), std::byte{0});
+  Bytes back(kPage);
+  requests[400] = ReadRequest(segment, 999 * kPage + 1, back.data(), 8);
+  std::fill(page(400), page(401), std::byte{0});
+  batch = engine.Submit(requests);
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  ASSERT_TRUE(batch->Wait().ok());
+  EXPECT_EQ(memory, expected);
+  for (size_t i = 0; i < kPages; ++i) ASSERT_EQ(batch->result(i)->bytes, requests[i].length) << i;
+  requests[500].flags = 1;
+  EXPECT_EQ(engine.Submit(requests).status().code(), SLIPWAY_E_INVALID);
+}
+
 }  // namespace
 }  // namespace slipway

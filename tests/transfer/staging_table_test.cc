@@ -19,16 +19,17 @@ TEST_F(StagingTableTest, OneBatchGoesDirectSplitAndStagedAsItsRangesAreRegistere
   Register(full.data(), full.size());
   Register(half.data(), 8 * kKiB);
   const uint64_t registered = Fake().registers;
+  // In an order in which none goes together with another, wherever they lie.
   BatchState* batch =
-      Submit({Write(full.data(), full.size(), segment, 0), Write(half.data(), half.size(), segment, 16 * kKiB),
-              Write(none.data(), none.size(), segment, 32 * kKiB)});
+      Submit({Write(none.data(), none.size(), segment, 32 * kKiB), Write(half.data(), half.size(), segment, 16 * kKiB),
+              Write(full.data(), full.size(), segment, 0)});
   ASSERT_EQ(Drive(batch), SLIPWAY_OK);
-  EXPECT_EQ(batch->requests[0].slices, 1u);
-  EXPECT_EQ(batch->requests[0].staged_slices, 0u);
+  EXPECT_EQ(batch->requests[2].slices, 1u);
+  EXPECT_EQ(batch->requests[2].staged_slices, 0u);
   EXPECT_EQ(batch->requests[1].slices, 2u);
   EXPECT_EQ(batch->requests[1].staged_slices, 1u);
-  EXPECT_EQ(batch->requests[2].slices, 1u);
-  EXPECT_EQ(batch->requests[2].staged_slices, 1u);
+  EXPECT_EQ(batch->requests[0].slices, 1u);
+  EXPECT_EQ(batch->requests[0].staged_slices, 1u);
   for (const RequestState& r : batch->requests) EXPECT_EQ(r.bytes_done, 16 * kKiB);
   EXPECT_EQ(Count(Counter::kSlicesDirect), 2u);
   EXPECT_EQ(Count(Counter::kSlicesStaged), 2u);

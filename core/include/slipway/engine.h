@@ -160,10 +160,10 @@ SLIPWAY_API slipway_status slipway_batch_release(slipway_batch* batch);
 
 typedef struct slipway_request_result {
   uint32_t struct_size;
-  slipway_status status; /* IN_PROGRESS until the request is complete */
-  uint64_t bytes;        /* moved so far: all of it when OK */
-  uint32_t slices, staged_slices, retries;
-  char transport[36]; /* that served it; "mixed" for several, empty for none */
+  slipway_status status;                   /* IN_PROGRESS until the request is complete */
+  uint64_t bytes;                          /* moved so far: all of it when OK */
+  uint32_t slices, staged_slices, retries; /* of it, and of those of its batch that went as one with it */
+  char transport[36];                      /* that served it; "mixed" for several, empty for none */
 } slipway_request_result;
 SLIPWAY_API slipway_status slipway_batch_result(slipway_batch* batch, size_t index, slipway_request_result* out);
 /* What went wrong with request `index`, for a person; empty when nothing did. */
