@@ -6,8 +6,6 @@
 // back time and again and finds completions himself. A wake-up rings the bell of whoever is in charge; who takes charge
 // looks once after it has said so, so that none is lost between the two.
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -29,27 +27,6 @@ constexpr uint64_t kLongestAsideNs = 4'000'000;
 constexpr uint64_t kDeviceSpins = 100;
 
 }  // namespace
-
-void WriteEvent(int fd) {
-  const uint64_t one = 1;
-  // Fails only when the counter is full, and then the descriptor is readable already.
-  [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
-}
-
-Bell::Bell() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-
-Bell::~Bell() {
-  if (fd_ >= 0) close(fd_);
-}
-
-void Bell::Ring() {
-  if (!rung_.exchange(true)) WriteEvent(fd_);
-}
-
-void Bell::Still() {
-  uint64_t ignored = 0;
-  [[maybe_unused]] const ssize_t got = read(fd_, &ignored, sizeof ignored);
-}
 
 thread_local Dispatcher::Round* Dispatcher::Round::innermost_ = nullptr;
 

@@ -26,6 +26,7 @@
 #include "core/memory/staging_pool.h"
 #include "core/metrics/counters.h"
 #include "core/transfer/batch.h"
+#include "core/transfer/bell.h"
 #include "core/transfer/coverage.h"
 #include "core/transfer/link.h"
 #include "core/transfer/route.h"
@@ -70,29 +71,7 @@ struct Explanation {
   Status slicing;  // why the first choice could not be sliced to the end
 };
 
-void WriteEvent(int fd);             // makes an eventfd readable
 int MakeEventFd(BatchState* batch);  // the batch's own; one call at a time
-
-// Wakes one sleeper: rings at most once until it is expected again. Thread-safe.
-class Bell {
- public:
-  Bell();
-  ~Bell();
-  Bell(const Bell&) = delete;
-  Bell& operator=(const Bell&) = delete;
-
-  int fd() const { return fd_; }  // readable when it rang; below 0: the system had none to give
-  void Ring();
-  // By the sleeper, before it looks for what there is to do.
-  void Expect() { rung_.store(false); }
-  // By the sleeper, when the descriptor was readable.
-  void Still();
-  bool rung() const { return rung_.load(); }
-
- private:
-  const int fd_;
-  std::atomic<bool> rung_{false};
-};
 
 // Thread-safe.
 class Dispatcher {
