@@ -115,9 +115,11 @@ void Dispatcher::Aim(DirectPass* pass, const RequestState& request, uint64_t now
       remote = route.remotes[index];
     }
   }
-  const bool fits = remote != nullptr && request.length <= piece->length - (request.offset - piece->offset) &&
-                    request.length <= lanes_[number].transport->attrs().preferred_slice_bytes;
   const bool hold = request.local_kind != SLIPWAY_MEM_HOST;
+  // How much the transport likes to have in one slice says nothing about what a memory provider copies, which loses
+  // time between two copies.
+  const bool fits = remote != nullptr && request.length <= piece->length - (request.offset - piece->offset) &&
+                    (hold || request.length <= lanes_[number].transport->attrs().preferred_slice_bytes);
   const bool entered =
       remote == pass->remote && hold == pass->hold && (pass->run == nullptr || pass->run->op == request.op);
   if (!fits || !entered) {

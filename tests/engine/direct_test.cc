@@ -457,6 +457,26 @@ TEST_P(DirectDeviceTest, SegmentsOfDevicesTakeShortWritesFromTheHost) {
   ASSERT_TRUE(engine_.Withdraw("device").ok());
 }
 
+// How long the transport's slices are is nothing to the provider, which loses time between two copies.
+TEST(DirectTest, ADevicesLongRequestIsOneCopy) {
+  Engine engine =
+      Make(WithDevice(Configuration({Use("local-memcpy", {{"max_slice_bytes", "64KiB"}}), Use("tcp")}), "long"));
+  const Device device("long");
+  DeviceBytes local(device, 1 << 20);
+  local.Set(Pattern(local.size(), 11));
+  Bytes memory(local.size());
+  ASSERT_TRUE(Publish(engine, "host", memory).ok());
+  const Segment segment = *engine.Open("/host");
+  WarmUp(engine, segment);
+  const uint64_t before = device.counters().pieces;
+  Result<Batch> batch = engine.Submit({{WriteRequest(segment, 0, local.data(), local.size())}});
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  ASSERT_TRUE(batch->Wait().ok());
+  EXPECT_EQ(memory, local.Look());
+  EXPECT_EQ(batch->result(0)->slices, 1u);
+  EXPECT_EQ(device.counters().pieces - before, 1u);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Providers, DirectDeviceTest,
     testing::Values(Provider{"Groups", "fake-memory", "{}"},
