@@ -136,7 +136,7 @@ void Copiers::Watch() {
       const bool idle = flights_.load() == 0;
       if (idle && quiet >= kLinger) return;
       // The longer a flight takes, the less a little more matters.
-      const microseconds pause = std::min(kLookFirst + quiet / 64, kLookLast);
+      const microseconds pause = std::min(kLookFirst + quiet / 256, kLookLast);
       const uint32_t ticket = sleepers_.Ticket();
       if (stopping_.load() || ready_portions_.load() > 0 || PlainWaits()) return;
       sleepers_.Sleep(ticket, &pause);
