@@ -179,10 +179,11 @@ Result Lane::Issue(PieceList& list, Stream stream) {
 
 bool Lane::Launch(Flight& flight, PieceList& list) {
   flight.commands += 2;  // a kernel, and the event
-  commands_.fetch_add(flight.commands, std::memory_order_relaxed);
-  // Chunks keep to one stream: on two they would share the link and land together, late.
-  const size_t turn = flight.chunk != nullptr ? 0 : turn_.fetch_add(1, std::memory_order_relaxed) % streams_.size();
-  const Stream stream = streams_[turn];
+  const bool idle = commands_.fetch_add(flight.commands, std::memory_order_relaxed) == 0;
+  // Chunks keep to one stream: on two they would share the link and land together, late. What comes alone keeps to the
+  // stream before it, as a device takes more than a microsecond to turn to another.
+  const uint32_t turn = flight.chunk != nullptr ? 0 : turn_.fetch_add(idle ? 0 : 1, std::memory_order_relaxed);
+  const Stream stream = streams_[turn % streams_.size()];
   flight.result = flight.equal_bytes != 0 ? CopyEqual(flight, stream) : Issue(list, stream);
   const Result recorded = driver_.EventRecord(flight.event, stream);
   if (recorded == kSuccess) return true;
