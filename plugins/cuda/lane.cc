@@ -7,8 +7,9 @@ namespace slipway::cuda {
 namespace {
 
 // See README.md for the measurements that these come from.
-// Shorter pieces are a kernel's, longer ones the copy engines', which cost a busy device nothing.
-constexpr uint64_t kKernelBelow = uint64_t{32} << 10;
+// Shorter pieces are a kernel's, longer ones the copy engines', which cost a busy device nothing. The engines begin
+// each piece anew, which a kernel's writes to the host gain more by than its reads from there do.
+constexpr uint64_t kKernelBelow = uint64_t{32} << 10, kKernelBelowDown = uint64_t{128} << 10;
 // From here on a copy of its own costs nothing that shows.
 constexpr uint64_t kLongBytes = uint64_t{4} << 20;
 // So few short pieces are not worth a kernel.
@@ -63,7 +64,8 @@ slipway_status Lane::Open(sdk::Error& err) {
   const Method method = config_.method;
   batches_ = driver_.has_batch_copy() && method != Method::kSingle;
   const bool kernel = device_.kernel() != nullptr && (method == Method::kAuto || method == Method::kKernel);
-  if (kernel) kernel_below_ = method == Method::kKernel || !batches_ ? kLongBytes : kKernelBelow;
+  const uint64_t below = direction_ == Direction::kDown ? kKernelBelowDown : kKernelBelow;
+  if (kernel) kernel_below_ = method == Method::kKernel || !batches_ ? kLongBytes : below;
   if (method == Method::kKernel || !batches_) misaligned_bytes_ = UINT32_MAX;
   return SLIPWAY_OK;
 }
