@@ -1,5 +1,6 @@
 // The C API of engines, memory, segments and transfers: checks arguments, stops exceptions, and calls the node.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -83,18 +84,22 @@ class RequestsOfCaller final : public RequestSource {
   }
   size_t CountAlike(size_t first, const RequestSpec& like, uint64_t longest) override {
     if (segment_ == nullptr || like.segment != found_) return 0;
-    const uint64_t segment_bytes = found_->length;
-    size_t i = first;
-    for (; i < count_; ++i) {
-      const slipway_request& r = first_[i];
-      // Processors look ahead within a page only, and this loop is done with one in the time that memory takes once.
-      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
-      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
-                         r.length - 1 < longest && r.offset <= segment_bytes && r.length <= segment_bytes - r.offset &&
-                         kinds_.Holds(r.local, r.length);
-      if (!alike) break;
+    // A device waits for this, and one core does not get near what the memory could give.
+    const size_t left = count_ - first;
+    if (left >= kManyRequests && kind_ != SLIPWAY_MEM_HOST && !parted_) {
+      const size_t parts = (left + kPartRequests - 1) / kPartRequests;
+      std::atomic<size_t> end{count_};  // before the first that is not
+      engine_.node->helpers().Run(parts, [&](size_t part) {
+        const size_t from = first + part * kPartRequests, to = std::min(count_, from + kPartRequests);
+        if (from >= end.load(std::memory_order_relaxed)) return;
+        const size_t at = SkipAlike(from, to, like, longest);
+        size_t least = end.load(std::memory_order_relaxed);
+        while (at < to && at < least && !end.compare_exchange_weak(least, at, std::memory_order_relaxed)) continue;
+      });
+      parted_ = end.load(std::memory_order_relaxed) < count_;
+      return end.load(std::memory_order_relaxed) - first;
     }
-    return i - first;
+    return SkipAlike(first, count_, like, longest) - first;
   }
   size_t CountOn(size_t first, const RequestSpec& like, size_t max) override {
     if (segment_ == nullptr || like.segment != found_) return 0;
@@ -130,7 +135,24 @@ class RequestsOfCaller final : public RequestSource {
   }
 
  private:
-  static constexpr size_t kAheadBytes = 16384;
+  static constexpr size_t kAheadBytes = 4096;
+  static constexpr size_t kManyRequests = 16384, kPartRequests = 2048;
+
+  // The first in [first, end) that is not like the others; `end`: all are. Any thread.
+  size_t SkipAlike(size_t first, size_t end, const RequestSpec& like, uint64_t longest) const {
+    const uint64_t segment_bytes = found_->length;
+    size_t i = first;
+    for (; i < end; ++i) {
+      const slipway_request& r = first_[i];
+      // Processors look ahead within a page only, and this loop is done with one in the time that memory takes once.
+      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
+      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
+                         r.length - 1 < longest && r.offset <= segment_bytes && r.length <= segment_bytes - r.offset &&
+                         kinds_.Holds(r.local, r.length);
+      if (!alike) break;
+    }
+    return i;
+  }
 
   const slipway_engine& engine_;
   const slipway_request* const first_;
@@ -140,6 +162,7 @@ class RequestsOfCaller final : public RequestSource {
   const slipway_segment* segment_ = nullptr;  // null: there is none
   RemoteSegment* found_ = nullptr;
   uint64_t kind_ = 0;
+  bool parted_ = false;  // not all were alike, and are not looked at by several again
 };
 
 // Whether a request that is complete at once can be told from one with other options.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/helpers.h"
 #include "core/base/log.h"
 #include "core/control/client.h"
 #include "core/control/server.h"
@@ -66,6 +67,7 @@ class Node final : public SegmentSource {
 
   const Options& options() const { return options_; }
   Counters& counters() { return counters_; }
+  Helpers& helpers() { return helpers_; }
   bool has_transports() const { return !transports_.empty(); }
   // The store of this node, while somebody uses it; `make` is called where nobody does.
   Result<std::shared_ptr<StoreInstance>> OwnStore(const std::function<Result<std::shared_ptr<StoreInstance>>()>& make)
@@ -158,6 +160,7 @@ class Node final : public SegmentSource {
   Mutex store_mutex_;
   std::weak_ptr<StoreInstance> store_ SLIPWAY_GUARDED_BY(store_mutex_);
   std::atomic<bool> closed_{false};
+  Helpers helpers_{Helpers::Fitting()};
 };
 
 // Where plugins lie when the configuration says nothing: slipway/plugins beside libslipway.so.

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "tests/engine/device_fixture.h"
 
@@ -379,6 +380,38 @@ TEST_P(DirectDeviceTest, ARequestThatIsWrongAmongThousandsRefusesAllOfThem) {
     expect_refused(which, [](Request& r) { r.local = nullptr; });
     expect_refused(which, [](Request& r) { r.segment = nullptr; });
   }
+}
+
+// Long batches are looked at by several threads.
+TEST_P(DirectDeviceTest, OfAVeryLongBatchTheFirstRequestThatIsWrongIsNamed) {
+  std::vector<Request> requests;
+  while (requests.size() < 20'000) {
+    const std::vector<Request> more = Blocks();
+    requests.insert(requests.end(), more.begin(), more.end());
+  }
+  const size_t last = requests.size() - 1;
+  const Bytes before = memory_;
+  for (const size_t which : {size_t{1}, size_t{2048}, size_t{9000}, last}) {
+    const Request good = requests[which];
+    requests[which].offset = kBlock * kBlocks - kBlock + 1;
+    for (const size_t other : {which, last}) {
+      const uint64_t length = std::exchange(requests[other].length, other == which ? kBlock : UINT64_MAX);
+      const Result<Batch> batch = engine_.Submit(requests);
+      ASSERT_FALSE(batch.ok());
+      EXPECT_EQ(batch.status().message().rfind("request " + std::to_string(which) + ":", 0), 0u)
+          << batch.status().message();
+      requests[other].length = length;
+    }
+    requests[which] = good;
+  }
+  EXPECT_EQ(memory_, before);
+  // One that is unlike the others, and right.
+  Bytes host = Pattern(kBlock, 8);
+  requests[10'000] = WriteRequest(segment_, (10'000 % kBlocks) * kBlock, host.data(), kBlock);
+  Result<Batch> batch = engine_.Submit(requests);
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  ASSERT_TRUE(batch->Wait().ok());
+  for (size_t i = 0; i < requests.size(); ++i) ASSERT_EQ(batch->result(i)->bytes, kBlock) << i;
 }
 
 // Of a group that fails it is not known what was copied: what can be, is, and what cannot be is told of alone.

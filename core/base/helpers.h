@@ -1,0 +1,52 @@
+// Threads that help with loops over much memory, which one core alone reads at a fraction of its rate.
+#ifndef SLIPWAY_CORE_BASE_HELPERS_H_
+#define SLIPWAY_CORE_BASE_HELPERS_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace slipway {
+
+// They are made by the first loop, and sleep between two. A loop never waits for one to wake: the caller goes through
+// it itself, and they take of it what they come in time for. Thread-safe; of two loops at once one has the helpers.
+class Helpers {
+ public:
+  // A quarter of the processors that this process may use, at most three.
+  static uint32_t Fitting();
+
+  explicit Helpers(uint32_t count) : count_(count) {}
+  ~Helpers();  // no loop is under way
+  Helpers(const Helpers&) = delete;
+  Helpers& operator=(const Helpers&) = delete;
+
+  // Calls `part` with each of 0 to parts - 1 once, on several threads at a time. Returns when all calls have. `part`
+  // does not throw.
+  void Run(size_t parts, const std::function<void(size_t)>& part);
+
+ private:
+  struct Loop {
+    const std::function<void(size_t)>& part;
+    const size_t parts;
+    std::atomic<size_t> next{0};
+  };
+
+  void Start();
+  void Help(uint32_t seen);
+  static void GoThrough(Loop* loop);
+
+  const uint32_t count_;
+  std::atomic<bool> taken_{false};    // by a loop
+  std::vector<std::thread> threads_;  // touched by who has taken them, and at the end
+  std::atomic<uint32_t> calls_{0};    // for help, and to leave
+  std::atomic<bool> leaving_{false};
+  std::atomic<Loop*> loop_{nullptr};
+  std::atomic<uint32_t> inside_{0};  // helpers that may look at the loop
+};
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_CORE_BASE_HELPERS_H_
