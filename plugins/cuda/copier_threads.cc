@@ -211,13 +211,21 @@ void Copiers::CopyPortion(const Chunk& chunk, uint32_t portion) const {
 }
 
 void Copiers::PortionDone(Chunk& chunk, bool wake) {
+  Lane& lane = *chunk.lane;
+  CudaQueue& queue = lane.queue();
+  const bool up = lane.direction() == Direction::kUp;
   {
     BriefLock lock(mutex_);
     if (--chunk.portions_left > 0) return;
+    if (up) {
+      queue.Enter();
+      AddFilled(chunk);
+    }
   }
-  if (chunk.lane->direction() == Direction::kUp) {
+  if (up) {
     // The next are filled while this one flies, rather than when it has landed, as far as the ring goes.
-    Issue(chunk, wake);
+    IssueFilled(lane, wake);
+    queue.Leave();
     Pump(kPumpAfterChunk);
     return;
   }

@@ -1,6 +1,8 @@
 #include "plugins/cuda/copiers.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "plugins/cuda/host_copy.h"
 #include "plugins/cuda/queue.h"
@@ -23,6 +25,9 @@ constexpr uint64_t kChunkAlign = uint64_t{64} << 10;
 // In the middle of a transfer enough is written ahead for it to have left; not at its beginning, nor at its end.
 constexpr uint32_t kStreamedFirst = 4;
 constexpr uint64_t kStreamedTailBytes = uint64_t{20} << 20;
+// A device takes 2 microseconds or more between two copies that it is given one by one, and less than half of one
+// between those that it is given together. So chunks that go up wait for each other while so many flights keep it busy.
+constexpr uint32_t kFlyingMax = 2, kTogetherMax = 2;
 
 }  // namespace
 
@@ -84,6 +89,7 @@ Chunk* Copiers::TakeChunk(Lane& lane) {
   chunk->lane = &lane;
   chunk->result = kSuccess;
   chunk->caller_copies = false;
+  chunk->with = nullptr;
   if (lane.chunks == 0) lane.begun = 0;
   FillParts(*chunk);
   ++lane.chunks;
@@ -177,32 +183,78 @@ void Copiers::Pump(uint32_t count) {
   Wake(ready, true);
 }
 
+void Copiers::AddFilled(Chunk& chunk) {
+  Lane& lane = *chunk.lane;
+  (lane.filled_last != nullptr ? lane.filled_last->with : lane.filled_first) = &chunk;
+  lane.filled_last = &chunk;
+}
+
+// Of several parts each chunk is a submission of its own, by the kernel or as a batch.
+Chunk* Copiers::TakeFilled(Lane& lane) {
+  Chunk* const first = lane.filled_first;
+  if (first == nullptr || lane.flying >= kFlyingMax) return nullptr;
+  Chunk* last = first;
+  for (uint32_t n = 1; n < kTogetherMax && last->with != nullptr; ++n) {
+    if (first->part_count > 1 || last->with->part_count > 1) break;
+    last = last->with;
+  }
+  lane.filled_first = std::exchange(last->with, nullptr);
+  if (lane.filled_first == nullptr) lane.filled_last = nullptr;
+  ++lane.flying;
+  return first;
+}
+
+void Copiers::IssueFilled(Lane& lane, bool wake) {
+  for (;;) {
+    Chunk* chunk = nullptr;
+    {
+      BriefLock lock(mutex_);
+      chunk = TakeFilled(lane);
+    }
+    if (chunk == nullptr) return;
+    if (Issue(*chunk, wake)) continue;
+    BriefLock lock(mutex_);
+    --lane.flying;
+  }
+}
+
 bool Copiers::Issue(Chunk& chunk, bool wake) {
   Lane& lane = *chunk.lane;
   CudaQueue& queue = lane.queue();
   const ThreadGuard guard(driver_, lane.context());
   queue.Enter();
   Flight* const flight = queue.TakeFlight(lane);
+  Result result = kErrorOutOfMemory;
   bool flies = false;
-  if (flight == nullptr) {
-    chunk.result = kErrorOutOfMemory;
-  } else {
+  if (flight != nullptr) {
     flight->chunk = &chunk;
     PieceList list{chunk.pieces, chunk.pieces_address, chunk.part_count};
+    std::array<KernelPiece, kTogetherMax> together;
+    uint32_t chunks = 0;
+    uint64_t bytes = 0;
+    for (const Chunk* c = &chunk; c != nullptr; c = c->with) {
+      together[chunks++] = c->pieces[0];
+      bytes += c->bytes;
+    }
+    if (chunks > 1) list = {together.data(), 0, chunks};
     flies = lane.Launch(*flight, list);
     if (flies) {
-      Count(chunk.caller_copies ? counters_.inline_chunks : counters_.ring_chunks);
-      Count(counters_.ring_bytes, chunk.bytes);
+      Count(chunk.caller_copies ? counters_.inline_chunks : counters_.ring_chunks, chunks);
+      Count(counters_.ring_bytes, bytes);
       Launched(!chunk.caller_copies);
       queue.Push(lane, flight);
     } else {
-      chunk.result = flight->result;
+      result = flight->result;
       queue.GiveBack(lane, flight);
     }
   }
   if (!flies) {
-    const Result result = chunk.result;
-    Finish(chunk, false);
+    for (Chunk* c = &chunk; c != nullptr;) {
+      Chunk* const with = c->with;
+      c->result = result;
+      Finish(*c, false);
+      c = with;
+    }
     FailWaiting(lane, result);  // they would fare no better
     if (wake) queue.WakeIfDone();
   }
@@ -210,8 +262,27 @@ bool Copiers::Issue(Chunk& chunk, bool wake) {
   return flies;
 }
 
+void Copiers::LandedUp(Chunk& chunk, bool wake) {
+  Lane& lane = *chunk.lane;
+  CudaQueue& queue = lane.queue();
+  queue.Enter();
+  {
+    BriefLock lock(mutex_);
+    --lane.flying;
+  }
+  IssueFilled(lane, wake);
+  for (Chunk* c = &chunk; c != nullptr;) {
+    Chunk* const with = c->with;
+    Finish(*c, wake);
+    c = with;
+  }
+  queue.Leave();
+  Pump(kPumpAfterChunk);
+}
+
 void Copiers::Landed(Chunk& chunk, bool wake) {
   const bool down = chunk.lane->direction() == Direction::kDown;
+  if (!down && !chunk.caller_copies) return LandedUp(chunk, wake);
   if (down && chunk.result == kSuccess) {
     if (!chunk.caller_copies) {
       const uint32_t portions = chunk.portions;

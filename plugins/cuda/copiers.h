@@ -39,7 +39,8 @@ class Copiers {
   // Pageable pieces, linked through Op::next, whose host, device and left are set. The context of the lane is current.
   // With `inline_bytes` of them at most and a chunk at hand, this thread copies.
   void Copy(Lane& lane, Op* first, Op* last, uint64_t bytes) SLIPWAY_EXCLUDES(mutex_);
-  // A chunk of a flight that is over, with its result set. `wake`: the core is told of what completes with it.
+  // A chunk of a flight that is over, and those that went with it, with their results set. `wake`: the core is told of
+  // what completes with it.
   void Landed(Chunk& chunk, bool wake) SLIPWAY_EXCLUDES(mutex_);
   // For who polls: copies one portion of a chunk of the queue's, if there is one to copy.
   void Help(CudaQueue& queue) SLIPWAY_EXCLUDES(mutex_);
@@ -85,8 +86,13 @@ class Copiers {
   uint64_t ChunkBytes(const Lane& lane) const;
   // Gives chunks to the lanes that wait, at most `count` of them.
   void Pump(uint32_t count) SLIPWAY_EXCLUDES(mutex_);
-  // False when it could not be put on the stream; it is over then.
+  void AddFilled(Chunk& chunk) SLIPWAY_REQUIRES(mutex_);
+  // What goes up next, by Chunk::with. NULL: nothing is filled, or enough flies.
+  Chunk* TakeFilled(Lane& lane) SLIPWAY_REQUIRES(mutex_);
+  void IssueFilled(Lane& lane, bool wake) SLIPWAY_EXCLUDES(mutex_);
+  // With those that go with it. False when they could not be put on the stream; they are over then.
   bool Issue(Chunk& chunk, bool wake) SLIPWAY_EXCLUDES(mutex_);
+  void LandedUp(Chunk& chunk, bool wake) SLIPWAY_EXCLUDES(mutex_);
   void Finish(Chunk& chunk, bool wake) SLIPWAY_EXCLUDES(mutex_);
   void FailWaiting(Lane& lane, Result result) SLIPWAY_EXCLUDES(mutex_);
 

@@ -131,9 +131,11 @@ class Lane {
   Op *waiting_first = nullptr, *waiting_last = nullptr;
   uint64_t waiting_bytes = 0;
   Lane* next_waiting = nullptr;
-  bool listed = false;  // among the lanes that have something waiting
-  uint32_t chunks = 0;  // in use by it
-  uint32_t begun = 0;   // since it had none in use
+  bool listed = false;                                    // among the lanes that have something waiting
+  uint32_t chunks = 0;                                    // in use by it
+  uint32_t begun = 0;                                     // since it had none in use
+  Chunk *filled_first = nullptr, *filled_last = nullptr;  // by Chunk::with: they go up when fewer fly
+  uint32_t flying = 0;                                    // flights of chunks that threads filled
 
  private:
   static constexpr uint32_t kFlightsMax = 256;

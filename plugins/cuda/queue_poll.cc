@@ -35,7 +35,7 @@ void CudaQueue::Unref(Op& op, Result result) {
 void CudaQueue::Land(Flight* flight, Landing& landing) {
   landing.any = true;
   if (Chunk* const chunk = flight->chunk) {
-    chunk->result = flight->result;
+    for (Chunk* c = chunk; c != nullptr; c = c->with) c->result = flight->result;
     chunk->next = landing.first;
     landing.first = chunk;
     flight->lane->GiveFlight(flight);

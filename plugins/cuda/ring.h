@@ -43,6 +43,7 @@ struct Chunk {
   uint64_t portion_bytes = 0;
   uint32_t next_portion = 0, portions = 0, portions_left = 0;
   Chunk* next = nullptr;
+  Chunk* with = nullptr;  // the next of those that go up together
 };
 
 // Where pieces are listed from when they are submitted until their completions are polled.
@@ -55,8 +56,8 @@ struct Block {
   Block* next = nullptr;
 };
 
-// Constant after Open(), but for the blocks, which are handed out to any thread. Who uses which chunk is the copiers'
-// business.
+// Constant after Open(), but for the blocks, which are handed out to any thread. Who uses which chunk is the
+// copiers' business.
 class Ring {
  public:
   static constexpr uint32_t kBlocks = 64;

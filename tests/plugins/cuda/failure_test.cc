@@ -69,20 +69,31 @@ TEST_F(CudaFailureTest, AnEventThatCannotBeRecordedFailsItsPieces) {
 
 TEST_F(CudaFailureTest, ChunksOfTheRingFailWhole) {
   SLIPWAY_NEEDS_FAKE();
-  for (const bool down : {true, false}) {
-    for (const char* entry : {"cuMemcpyAsync", "cuEventRecord"}) {
-      for (uint32_t skip = 0; skip < 4; ++skip) {
-        FakeCuda()->fail(entry, kLaunchFailed, skip, 1);
-        uint32_t accepted = 0;
-        ASSERT_EQ(
-            Submit({down ? Down(pageable_.data(), device_, kMiB) : Up(device_, pageable_.data(), kMiB)}, &accepted),
-            SLIPWAY_OK);
-        const std::vector<slipway_completion> done = Drain(1);
-        ASSERT_EQ(done.size(), 1u);
-        EXPECT_EQ(done[0].status, SLIPWAY_E_DEVICE) << entry << ", after " << skip;
-        EXPECT_EQ(done[0].native, kLaunchFailed);
-      }
+  const auto expect_failure = [&](bool down, const std::string& what) {
+    uint32_t accepted = 0;
+    ASSERT_EQ(Submit({down ? Down(pageable_.data(), device_, kMiB) : Up(device_, pageable_.data(), kMiB)}, &accepted),
+              SLIPWAY_OK);
+    const std::vector<slipway_completion> done = Drain(1);
+    ASSERT_EQ(done.size(), 1u);
+    EXPECT_EQ(done[0].status, SLIPWAY_E_DEVICE) << what;
+    EXPECT_EQ(done[0].native, kLaunchFailed);
+  };
+  for (uint32_t skip = 0; skip < 4; ++skip) {
+    for (const bool down : {true, false}) {
+      FakeCuda()->fail("cuEventRecord", kLaunchFailed, skip, 1);
+      expect_failure(down, "event " + std::to_string(skip));
     }
+    FakeCuda()->fail("cuMemcpyAsync", kLaunchFailed, skip, 1);
+    expect_failure(true, "copy " + std::to_string(skip));
+  }
+  // Chunks that go up are copied two together where both are filled, which depends on who is quick: of eight there are
+  // more than two calls of one kind or the other.
+  for (uint32_t skip = 0; skip < 3; ++skip) {
+    for (const char* entry : {"cuMemcpyAsync", "cuMemcpyBatchAsync_v2"}) {
+      FakeCuda()->fail(entry, kLaunchFailed, skip, UINT32_MAX);
+    }
+    expect_failure(false, "copies from " + std::to_string(skip) + " on");
+    for (const char* entry : {"cuMemcpyAsync", "cuMemcpyBatchAsync_v2"}) FakeCuda()->fail(entry, 0, 0, 0);
   }
   ExpectItWorks();
 }
