@@ -23,7 +23,7 @@ const char kConfigSchema[] = R"({
     "ring_chunk_bytes": {"$ref": "#/definitions/bytes", "default": 8388608,
       "description": "What the ring is cut into, 64 KiB to 64 MiB; an eighth of a ring of less than 64 MiB, if not given"},
     "copy_threads": {"type": "integer", "minimum": 0, "maximum": 64, "default": 0,
-      "description": "Threads that copy between the ring and pageable memory; 0: three quarters of the cores, at most 12. Those beyond 6 copy to the device only"},
+      "description": "Threads that copy between the ring and pageable memory; 0: seven of eight cores, at most 14. Those beyond 6 copy to the device only"},
     "inline_bytes": {"$ref": "#/definitions/bytes", "default": 65536,
       "description": "Submissions up to this long are copied to and from the ring by the calling thread, 0 to 1 MiB"},
     "max_inflight": {"type": "integer", "minimum": 1, "maximum": 1048576, "default": 65536,
@@ -65,7 +65,7 @@ slipway_status ReadConfig(std::string_view text, Config& out, sdk::Error& err) {
   }
   if (const slipway_status s = reader.Finish(); s != SLIPWAY_OK) return s;
   c.method = static_cast<Method>(method);
-  if (c.copy_threads == 0) c.copy_threads = std::clamp(std::thread::hardware_concurrency() * 3 / 4, 1u, 12u);
+  if (c.copy_threads == 0) c.copy_threads = std::clamp(std::thread::hardware_concurrency() * 7 / 8, 1u, 14u);
   c.inline_bytes = std::min(c.inline_bytes, c.ring_chunk_bytes);
   out = c;
   return SLIPWAY_OK;

@@ -17,7 +17,7 @@ struct Config {
   std::string library = "libcuda.so.1";
   uint64_t ring_bytes = uint64_t{64} << 20;       // 0: no ring
   uint64_t ring_chunk_bytes = uint64_t{8} << 20;  // of one slot of the ring
-  uint32_t copy_threads = 0;                      // 0: three quarters of the cores, at most 12
+  uint32_t copy_threads = 0;                      // 0: seven of eight cores, at most 14
   uint64_t inline_bytes = uint64_t{64} << 10;     // up to here the calling thread copies to and from the ring
   uint32_t max_inflight = 65536;                  // pieces a queue
   Method method = Method::kAuto;
