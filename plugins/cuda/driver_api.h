@@ -154,14 +154,15 @@ struct MemcpyAttributes {
 
 // What newer drivers have; NULL where they do not. MemcpyBatchAsync is the revision of CUDA 12.8, MemcpyBatchAsync2
 // that of CUDA 13.
-#define SLIPWAY_CUDA_OPTIONAL_ENTRIES(X)                                                        \
-  X(MemcpyBatchAsync, "cuMemcpyBatchAsync",                                                     \
-    (DeviceAddress * dst, DeviceAddress * src, size_t * bytes, size_t count, MemcpyAttributes*, \
-     size_t * attribute_starts, size_t attribute_count, size_t * failed, Stream))               \
-  X(MemcpyBatchAsync2, "cuMemcpyBatchAsync_v2",                                                 \
-    (DeviceAddress * dst, DeviceAddress * src, size_t * bytes, size_t count, MemcpyAttributes*, \
-     size_t * attribute_starts, size_t attribute_count, Stream))                                \
-  X(MemGetHandleForAddressRange, "cuMemGetHandleForAddressRange",                               \
+#define SLIPWAY_CUDA_OPTIONAL_ENTRIES(X)                                                                    \
+  X(MemcpyBatchAsync, "cuMemcpyBatchAsync",                                                                 \
+    (DeviceAddress * dst, DeviceAddress * src, size_t * bytes, size_t count, MemcpyAttributes*,             \
+     size_t * attribute_starts, size_t attribute_count, size_t * failed, Stream))                           \
+  X(MemcpyBatchAsync2, "cuMemcpyBatchAsync_v2",                                                             \
+    (DeviceAddress * dst, DeviceAddress * src, size_t * bytes, size_t count, MemcpyAttributes*,             \
+     size_t * attribute_starts, size_t attribute_count, Stream))                                            \
+  X(StreamWriteValue32, "cuStreamWriteValue32_v2", (Stream, DeviceAddress, uint32_t value, uint32_t flags)) \
+  X(MemGetHandleForAddressRange, "cuMemGetHandleForAddressRange",                                           \
     (void* handle, DeviceAddress, size_t bytes, int32_t type, unsigned long long flags))
 
 }  // namespace slipway::cuda

@@ -44,6 +44,7 @@ Lane::~Lane() {
     return;
   }
   for (std::unique_ptr<Flight>& f : flights_) driver_.EventDestroy(f->event);
+  if (flag_.word != nullptr) ring_.GiveFlag(flag_);
   for (const Stream stream : streams_) {
     if (stream != nullptr) driver_.StreamDestroy(stream);
   }
@@ -61,6 +62,7 @@ slipway_status Lane::Open(sdk::Error& err) {
       return driver_.Fail(err, r, "cuStreamCreateWithPriority");
     }
   }
+  if (driver_.StreamWriteValue32 != nullptr) flag_ = ring_.TakeFlag();
   const Method method = config_.method;
   batches_ = driver_.has_batch_copy() && method != Method::kSingle;
   const bool kernel = device_.kernel() != nullptr && (method == Method::kAuto || method == Method::kKernel);
@@ -187,6 +189,10 @@ bool Lane::Launch(Flight& flight, PieceList& list) {
   const uint32_t turn = flight.chunk != nullptr ? 0 : turn_.fetch_add(idle ? 0 : 1, std::memory_order_relaxed);
   const Stream stream = streams_[turn % streams_.size()];
   flight.result = flight.equal_bytes != 0 ? CopyEqual(flight, stream) : Issue(list, stream);
+  // To be told by an event that it is complete takes longer than a microsecond, which only what is short and alone
+  // suffers from.
+  const bool waited_for = flight.chunk != nullptr ? flight.chunk->caller_copies : flight.block == nullptr;
+  if (idle && waited_for && flag_.word != nullptr && flight.result == kSuccess) SetFlag(flight, stream);
   const Result recorded = driver_.EventRecord(flight.event, stream);
   if (recorded == kSuccess) return true;
   // Nothing tells when what was issued is done, so it is waited for; where the context has failed that is at once.
@@ -194,6 +200,21 @@ bool Lane::Launch(Flight& flight, PieceList& list) {
   if (flight.result == kSuccess) flight.result = recorded;
   commands_.fetch_sub(flight.commands, std::memory_order_relaxed);
   return false;
+}
+
+void Lane::SetFlag(Flight& flight, Stream stream) {
+  uint32_t value = flags_set_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (value == 0) value = flags_set_.fetch_add(1, std::memory_order_relaxed) + 1;
+  // Where the device cannot, the event tells.
+  if (driver_.StreamWriteValue32(stream, flag_.address, value, 0) == kSuccess) flight.flag = value;
+}
+
+Result Lane::Look(const Flight& flight) {
+  if (flight.flag != 0) {
+    if (flag_.word->load(std::memory_order_acquire) == flight.flag) return kSuccess;
+    if (++looks_ % kLooksAtFlag != 0) return kErrorNotReady;
+  }
+  return driver_.EventQuery(flight.event);
 }
 
 // ---- the group ---------------------------------------------------------------------------------------------------
@@ -258,7 +279,7 @@ Flight* Lane::TakeFlight(bool always) {
   flight->chunk = nullptr;
   flight->op = nullptr;
   flight->block = nullptr;
-  flight->equal_bytes = 0;
+  flight->equal_bytes = flight->flag = 0;
   flight->count = flight->commands = flight->told = 0;
   return flight;
 }

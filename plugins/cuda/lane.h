@@ -51,6 +51,7 @@ struct Flight {
   KernelPiece few[kFew];
   uint32_t count = 0, commands = 0;
   uint32_t told = 0;  // completions that were polled
+  uint32_t flag = 0;  // what the lane's flag is when it has landed; 0: the event alone tells
 
   KernelPiece* pieces() { return block != nullptr ? block->pieces : few; }
 };
@@ -125,6 +126,8 @@ class Lane {
   void GiveFlight(Flight* flight);  // and its block
   void Push(Flight* flight);
   Flight* front() const { return first_; }
+  // Whether the flight has landed; kErrorNotReady: it has not.
+  Result Look(const Flight& flight);
   Flight* PopFront();
 
   // ---- guarded by the copiers' mutex: pageable pieces that wait for a chunk ---------------------------------------
@@ -143,6 +146,8 @@ class Lane {
   static constexpr uint32_t kCommandsMax = 768;
   // A group on an idle stream is launched early, so that the device has something to do while the next is put together.
   static constexpr uint32_t kFirstGroup = 256;
+  // A flight that fails does not write its flag, so every so often its event is asked too.
+  static constexpr uint32_t kLooksAtFlag = 64;
 
   // Pieces longer than this whose ends are unequally aligned go to the copy engines, which do not mind.
   static constexpr uint32_t kMisalignedBytes = 2048;
@@ -161,6 +166,7 @@ class Lane {
   Result CopyBatched(const KernelPiece* pieces, uint32_t count, Stream stream);
   Result CopyByKernel(const PieceList& list, uint32_t count, uint64_t bytes, Stream stream);
   Result CopyEqual(const Flight& flight, Stream stream);
+  void SetFlag(Flight& flight, Stream stream);
   // Has the kernel copy `count` pieces.
   Result Launch(Function kernel, uint32_t blocks, void** params, uint32_t count, Stream stream);
 
@@ -174,6 +180,9 @@ class Lane {
   Context context_ = nullptr;
   std::array<Stream, 2> streams_{};
   std::atomic<uint32_t> turn_{0};
+  Flag flag_;  // of one flight at a time: one that found none before it
+  std::atomic<uint32_t> flags_set_{0};
+  uint32_t looks_ = 0;         // guarded by the queue's mutex
   bool batches_ = false;       // the driver's batched copy is there and wanted
   uint64_t kernel_below_ = 0;  // pieces shorter than this are a kernel's
   uint32_t misaligned_bytes_ = kMisalignedBytes;

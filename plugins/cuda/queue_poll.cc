@@ -52,7 +52,7 @@ void CudaQueue::HarvestLocked(Landing& landing) {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     while (lane != nullptr && lane->front() != nullptr) {
       Flight* const flight = lane->front();
-      const Result r = driver_.EventQuery(flight->event);
+      const Result r = lane->Look(*flight);
       if (r == kErrorNotReady) break;
       if (r != kSuccess && flight->result == kSuccess) flight->result = r;
       lane->PopFront();

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <new>
+
 #include "plugins/cuda/pointers.h"
 
 namespace slipway::cuda {
@@ -11,6 +13,8 @@ constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
 constexpr uint64_t kBlockBytes = Block::kPieces * sizeof(KernelPiece);
 constexpr uint64_t kPartListBytes = Chunk::kPartsMax * sizeof(KernelPiece);
+// Flags lie in lines of their own.
+constexpr uint64_t kFlags = 256, kFlagBytes = 64;
 
 }  // namespace
 
@@ -55,10 +59,12 @@ bool Ring::Pin(Context context, uint64_t bytes, int32_t numa, std::string& why) 
 void Ring::Open(Context context, int32_t numa, std::string& why) {
   const uint64_t count = config_.ring_bytes / config_.ring_chunk_bytes;
   const uint64_t data = count * config_.ring_chunk_bytes;
-  const uint64_t all = (data + count * kPartListBytes + kBlocks * kBlockBytes + kHugePage - 1) / kHugePage * kHugePage;
+  const uint64_t lists = data + count * kPartListBytes, flags = lists + kBlocks * kBlockBytes;
+  const uint64_t all = (flags + kFlags * kFlagBytes + kHugePage - 1) / kHugePage * kHugePage;
   const bool pinned = count > 0 && Pin(context, all, numa, why);
-  MakeBlocks(pinned ? memory_ + data + count * kPartListBytes : nullptr);
+  MakeBlocks(pinned ? memory_ + lists : nullptr);
   if (!pinned) return;
+  MakeFlags(memory_ + flags);
   chunks_ = std::vector<Chunk>(count);
   for (uint64_t i = 0; i < count; ++i) {
     Chunk& c = chunks_[i];
@@ -80,6 +86,28 @@ void Ring::MakeBlocks(char* pinned) {
     b.address = pinned != nullptr ? reinterpret_cast<uintptr_t>(b.pieces) + delta_ : 0;
     GiveBlock(&b);
   }
+}
+
+void Ring::MakeFlags(char* pinned) {
+  MutexLock lock(mutex_);
+  for (uint64_t i = 0; i < kFlags; ++i) {
+    auto* const word = new (pinned + i * kFlagBytes) std::atomic<uint32_t>(0);
+    flags_.push_back({word, reinterpret_cast<uintptr_t>(word) + delta_});
+  }
+}
+
+Flag Ring::TakeFlag() {
+  MutexLock lock(mutex_);
+  if (flags_.empty()) return {};
+  const Flag flag = flags_.back();
+  flags_.pop_back();
+  flag.word->store(0);
+  return flag;
+}
+
+void Ring::GiveFlag(const Flag& flag) {
+  MutexLock lock(mutex_);
+  flags_.push_back(flag);
 }
 
 Block* Ring::TakeBlock() {

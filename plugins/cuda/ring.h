@@ -3,6 +3,7 @@
 #ifndef SLIPWAY_PLUGINS_CUDA_RING_H_
 #define SLIPWAY_PLUGINS_CUDA_RING_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -56,7 +57,13 @@ struct Block {
   Block* next = nullptr;
 };
 
-// Constant after Open(), but for the blocks, which are handed out to any thread. Who uses which chunk is the
+// A word that a stream writes when it has come so far, for the host to look at.
+struct Flag {
+  std::atomic<uint32_t>* word = nullptr;  // NULL: there is none
+  DeviceAddress address = 0;
+};
+
+// Constant after Open(), but for the blocks and flags, which are handed out to any thread. Who uses which chunk is the
 // copiers' business.
 class Ring {
  public:
@@ -79,10 +86,14 @@ class Ring {
   // NULL: all are in use.
   Block* TakeBlock() SLIPWAY_EXCLUDES(mutex_);
   void GiveBlock(Block* block) SLIPWAY_EXCLUDES(mutex_);
+  Flag TakeFlag() SLIPWAY_EXCLUDES(mutex_);
+  // No stream will write it any more.
+  void GiveFlag(const Flag& flag) SLIPWAY_EXCLUDES(mutex_);
 
  private:
   bool Pin(Context context, uint64_t bytes, int32_t numa, std::string& why);
   void MakeBlocks(char* pinned);
+  void MakeFlags(char* pinned);
 
   const Driver& driver_;
   const sdk::Host host_;
@@ -96,6 +107,7 @@ class Ring {
   std::vector<Block> blocks_;
   Mutex mutex_;
   Block* free_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  std::vector<Flag> flags_ SLIPWAY_GUARDED_BY(mutex_);  // that nobody has
 };
 
 }  // namespace slipway::cuda

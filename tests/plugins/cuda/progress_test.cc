@@ -49,6 +49,28 @@ TEST_F(CudaProgressTest, WakingGoesOnWithATestsClock) {
   Drain(1);
 }
 
+// What is alone and short is told of by a flag that the device sets, and by its event where it cannot.
+TEST_F(CudaProgressTest, WhatIsAloneIsToldOfByItsFlag) {
+  SLIPWAY_NEEDS_FAKE();
+  constexpr int32_t kNotReady = 600, kNotSupported = 801;
+  Open();
+  HostBuffer pinned(64 * kKiB), pageable(64 * kKiB);
+  Pin(pinned);
+  char* const device = Device(64 * kKiB);
+  for (const bool sets_flags : {true, false}) {
+    for (const slipway_copy& piece :
+         {Up(device, pinned.data(), 4096), Down(pinned.data(), device, 4096), Down(pageable.data(), device, 100)}) {
+      if (sets_flags) FakeCuda()->fail("cuEventQuery", kNotReady, 0, UINT32_MAX);
+      if (!sets_flags) FakeCuda()->fail("cuStreamWriteValue32_v2", kNotSupported, 0, 1);
+      Submit({piece});
+      const std::vector<slipway_completion> done = Drain(1);
+      FakeCuda()->fail("cuEventQuery", 0, 0, 0);
+      ASSERT_EQ(done.size(), 1u);
+      EXPECT_EQ(done[0].status, SLIPWAY_OK);
+    }
+  }
+}
+
 TEST_F(CudaProgressTest, NothingCompletesBeforeItIsThere) {
   SLIPWAY_NEEDS_FAKE();
   Open();
