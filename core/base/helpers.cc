@@ -36,7 +36,7 @@ void Helpers::Start() {
 }
 
 void Helpers::GoThrough(Loop* loop) {
-  for (size_t i = loop->next.fetch_add(1); i < loop->parts; i = loop->next.fetch_add(1)) loop->part(i);
+  for (size_t i = loop->parts; loop->Claim();) loop->part(--i);
 }
 
 // Who is inside before the loop's end is seen there, and who comes after it finds no loop: all of these operations are
@@ -46,9 +46,12 @@ void Helpers::Help(uint32_t seen) {
   for (;;) {
     calls_.wait(seen);
     seen = calls_.load();
+    calls_.notify_one();  // waking one is all that the caller has time for
     if (leaving_.load()) return;
     inside_.fetch_add(1);
-    if (Loop* const loop = loop_.load()) GoThrough(loop);
+    if (Loop* const loop = loop_.load()) {
+      while (loop->Claim()) loop->part(loop->helped.fetch_add(1));
+    }
     inside_.fetch_sub(1);
   }
 }
@@ -59,7 +62,7 @@ void Helpers::Run(size_t parts, const std::function<void(size_t)>& part) {
   if (threads_.empty()) Start();
   loop_.store(&loop);
   calls_.fetch_add(1);
-  calls_.notify_all();
+  calls_.notify_one();
   GoThrough(&loop);
   loop_.store(nullptr);
   while (inside_.load() > 0) std::this_thread::yield();  // until they are done with the parts that they have

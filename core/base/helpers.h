@@ -24,19 +24,22 @@ class Helpers {
   Helpers& operator=(const Helpers&) = delete;
 
   // Calls `part` with each of 0 to parts - 1 once, on several threads at a time. Returns when all calls have. `part`
-  // does not throw.
+  // does not throw. The caller begins at the end, as what it wrote last is what its own caches still have, and the
+  // helpers at the beginning.
   void Run(size_t parts, const std::function<void(size_t)>& part);
 
  private:
   struct Loop {
     const std::function<void(size_t)>& part;
     const size_t parts;
-    std::atomic<size_t> next{0};
+    std::atomic<size_t> claimed{0};  // of all; who has claimed one takes the next at its end
+    std::atomic<size_t> helped{0};   // parts that helpers took
+    bool Claim() { return claimed.fetch_add(1) < parts; }
   };
 
   void Start();
   void Help(uint32_t seen);
-  static void GoThrough(Loop* loop);
+  static void GoThrough(Loop* loop);  // the caller
 
   const uint32_t count_;
   std::atomic<bool> taken_{false};    // by a loop

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/reader.h"
+#include "core/engine/equal_requests.h"
 #include "core/engine/handles.h"
 #include "slipway/engine.h"
 
@@ -136,22 +137,35 @@ class RequestsOfCaller final : public RequestSource {
 
  private:
   static constexpr size_t kAheadBytes = 4096;
-  static constexpr size_t kManyRequests = 16384, kPartRequests = 2048;
+  static constexpr size_t kManyRequests = 16384, kPartRequests = 1024;
 
   // The first in [first, end) that is not like the others; `end`: all are. Any thread.
   size_t SkipAlike(size_t first, size_t end, const RequestSpec& like, uint64_t longest) const {
     const uint64_t segment_bytes = found_->length;
     size_t i = first;
-    for (; i < end; ++i) {
+    while (i < end) {
+      i = SkipEqual(i, end, like);
+      if (i == end) break;
       const slipway_request& r = first_[i];
-      // Processors look ahead within a page only, and this loop is done with one in the time that memory takes once.
-      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
       const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
                          r.length - 1 < longest && r.offset <= segment_bytes && r.length <= segment_bytes - r.offset &&
                          kinds_.Holds(r.local, r.length);
       if (!alike) break;
+      ++i;
     }
     return i;
+  }
+  // Past those that are also as long, as most are.
+  size_t SkipEqual(size_t first, size_t end, const RequestSpec& like) const {
+    if (like.length > found_->length || like.length > kinds_.bytes()) return first;
+    EqualRequests equal;
+    equal.op = like.op;
+    equal.local = kinds_.begin();
+    equal.local_room = kinds_.bytes() - like.length;
+    equal.length = like.length;
+    equal.segment = segment_;
+    equal.offset_room = found_->length - like.length;
+    return first + CountEqual(first_ + first, end - first, equal);
   }
 
   const slipway_engine& engine_;

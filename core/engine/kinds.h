@@ -26,6 +26,9 @@ class KindLookup {
     const uint64_t at = reinterpret_cast<uint64_t>(addr) - begin_;
     return at < bytes_ && length <= bytes_ - at;
   }
+  // What that is.
+  uint64_t begin() const { return begin_; }
+  uint64_t bytes() const { return bytes_; }
 
  private:
   const Providers& providers_;
