@@ -11,7 +11,7 @@ namespace {
 
 // The first group is small, so that the device begins early; the more are submitted together, the better.
 // Towards the end of a batch groups are short again, as nobody waits for less than the last one's completion.
-constexpr uint32_t kFirstGroup = 256, kGroupMax = 4096, kLastGroup = 512;
+constexpr uint32_t kFirstGroup = 512, kGroupMax = 4096, kLastGroup = 512;
 constexpr size_t kStatesAhead = 16;  // are asked of memory before they are written
 constexpr uint32_t kPollMax = 64;
 constexpr uint32_t kPollRounds = 64;  // then others have their turn
