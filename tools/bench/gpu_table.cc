@@ -2,7 +2,8 @@
 // memory in the same run. tools/bench/gpu_table builds it and runs it; needs a device.
 //
 // Every case is measured in rounds, raw, provider and engine in turn; a ratio is that of the medians of their times.
-// Every byte that a case moved is compared.
+// Every byte that a case moved is compared. Lists of blocks are written anew before each time, which is not counted: an
+// application names other blocks each time too. With --old-lists they are what the last round left of them.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -29,7 +30,7 @@ constexpr uint64_t kDeviceBytes = uint64_t{1} << 30;
 struct Settings {
   std::string plugins = "build/gcc/lib/slipway/plugins", config = "configs/gpu.json", only;
   uint32_t rounds = 9;
-  bool json = false;
+  bool json = false, old_lists = false;
 };
 
 template <typename T>
@@ -100,6 +101,9 @@ class Offered {
     }
     return requests;
   }
+  Request Block(uint64_t offset, char* device, uint64_t bytes, bool down) const {
+    return down ? WriteRequest(segment_, offset, device, bytes) : ReadRequest(segment_, offset, device, bytes);
+  }
   void Run(const std::vector<Request>& requests) const {
     Batch batch = Must(engine_.Submit(requests), "submit");
     Status status = batch.Wait();
@@ -137,7 +141,8 @@ class Table {
  private:
   bool Wanted(const std::string& name) const { return name.find(settings_.only) != std::string::npos; }
   void Add(const std::string& name, uint64_t bytes, const Body& raw, const Body& provider, const Body& engine,
-           double target);
+           double target, const Body& before_provider = Nothing, const Body& before_engine = Nothing);
+  static void Nothing() {}
   void Check(const std::string& name, bool same) {
     verified_ = verified_ && same;
     if (!same) std::fprintf(stderr, "%s: the bytes are wrong\n", name.c_str());
@@ -159,10 +164,14 @@ class Table {
 };
 
 void Table::Add(const std::string& name, uint64_t bytes, const Body& raw, const Body& provider, const Body& engine,
-                double target) {
+                double target, const Body& before_provider, const Body& before_engine) {
   std::vector<double> raw_s, provider_s, engine_s;
   for (uint32_t i = 0; i < settings_.rounds + 2; ++i) {
-    const double a = Seconds(raw), b = Seconds(provider), c = Seconds(engine);
+    const double a = Seconds(raw);
+    before_provider();
+    const double b = Seconds(provider);
+    before_engine();
+    const double c = Seconds(engine);
     if (i < 2) continue;  // first touches
     raw_s.push_back(a);
     provider_s.push_back(b);
@@ -216,30 +225,44 @@ void Table::Scattered(uint32_t count, uint64_t block, double target) {
   const ProviderPin pin(provider_, host, true);
   const Offered offered(pinning_, segment);
   const std::vector<uint32_t> here = Shuffled(count, 5), there = Shuffled(count, 6);
-  std::vector<slipway_copy> up, down, engine_up, engine_down;
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint64_t at = here[i] * block;
-    char* const d = device_ + 2 * there[i] * block;  // every second block
-    up.push_back(Up(d, host.data() + at, block));
-    down.push_back(Down(host.data() + at, d, block));
-    up.back().token = down.back().token = i;
-    engine_up.push_back(Up(d, segment.data() + at, block));
-    engine_down.push_back(Down(segment.data() + at, d, block));
-  }
-  const std::vector<Request> write = offered.Requests(engine_down), read = offered.Requests(engine_up);
+  // What is submitted, and how it is written.
+  std::vector<slipway_copy> pieces(count);
+  std::vector<Request> requests(count);
+  const auto name_pieces = [&](bool is_down) {
+    for (uint32_t i = 0; i < count; ++i) {
+      char* const d = device_ + 2 * there[i] * block;  // every second block
+      char* const h = host.data() + here[i] * block;
+      pieces[i] = is_down ? Down(h, d, block) : Up(d, h, block);
+      pieces[i].token = i;
+    }
+  };
+  const auto name_requests = [&](bool is_down) {
+    for (uint32_t i = 0; i < count; ++i) {
+      requests[i] = offered.Block(here[i] * block, device_ + 2 * there[i] * block, block, is_down);
+    }
+  };
+  const auto anew = [this](const auto& name, bool is_down) {
+    name(is_down);
+    return [&name, is_down, old = settings_.old_lists] {
+      if (!old) name(is_down);
+    };
+  };
   FillPattern(host.data(), bytes, bytes);
   HostMemory expected(bytes, false);
   std::memcpy(expected.data(), host.data(), bytes);
   std::memcpy(segment.data(), host.data(), bytes);
+  Body before_provider = anew(name_pieces, false), before_engine = anew(name_requests, false);
   Add(
       "host to device, " + what, bytes, [&] { raw_.Copy(device_ + kDeviceBytes / 2, reference.data(), bytes); },
-      [&] { provider_.Copy(up); }, [&] { offered.Run(read); }, target);
-  provider_.Copy(up);
+      [&] { provider_.Copy(pieces); }, [&] { offered.Run(requests); }, target, before_provider, before_engine);
+  provider_.Copy(pieces);
   std::memset(host.data(), 0, bytes);
   std::memset(segment.data(), 0, bytes);
+  before_provider = anew(name_pieces, true);
+  before_engine = anew(name_requests, true);
   Add(
       "device to host, " + what, bytes, [&] { raw_.Copy(reference.data(), device_, bytes); },
-      [&] { provider_.Copy(down); }, [&] { offered.Run(write); }, target);
+      [&] { provider_.Copy(pieces); }, [&] { offered.Run(requests); }, target, before_provider, before_engine);
   Check(what, std::memcmp(host.data(), expected.data(), bytes) == 0 &&
                   std::memcmp(segment.data(), expected.data(), bytes) == 0);
 }
@@ -459,6 +482,7 @@ int Main(int argc, char** argv) {
   app.add_option("--config", settings.config, "The engine's configuration file");
   app.add_option("--only", settings.only, "Cases whose name has this in it");
   app.add_option("--rounds", settings.rounds, "Of each case")->check(CLI::Range(1, 1000));
+  app.add_flag("--old-lists", settings.old_lists, "Submit the same lists of blocks, unwritten, each time");
   app.add_flag("--json", settings.json, "Print one JSON object");
   CLI11_PARSE(app, argc, argv);
   Table table(settings);
