@@ -62,4 +62,14 @@ std::ostream& operator<<(std::ostream& out, const Copies& c) {
   return out << c.host << " by the host, " << c.staged << " staged by a provider, " << c.direct << " direct";
 }
 
+Moved MovedBy(const Engine& engine) {
+  const Json stats = Described(engine)["transports"][0]["stats"];
+  return {stats["slices"], stats["inline_slices"], stats["device_slices"]};
+}
+
+void WarmUp(const Engine& engine, const Segment& segment) {
+  std::byte byte{};
+  ASSERT_TRUE(engine.Read(segment, 0, {&byte, 1}).ok());
+}
+
 }  // namespace slipway

@@ -57,6 +57,14 @@ Copies CopiesOf(const Engine& engine);
 Copies operator-(const Copies& a, const Copies& b);
 std::ostream& operator<<(std::ostream& out, const Copies& c);
 
+// What the first transport, local-memcpy, counts of its own.
+struct Moved {
+  uint64_t slices = 0, at_once = 0, device = 0;
+};
+Moved MovedBy(const Engine& engine);
+// Connects, so that what follows may go direct.
+void WarmUp(const Engine& engine, const Segment& segment);
+
 }  // namespace slipway
 
 #endif  // SLIPWAY_TESTS_ENGINE_DEVICE_FIXTURE_H_
