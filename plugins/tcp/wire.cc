@@ -31,17 +31,24 @@ T Get(const uint8_t* at) {
 
 // Every step is a bijection of the state, so one changed word always changes the result: what TCP's own sum lets
 // through is caught here. It keeps nobody out who can compute it.
-uint64_t CheckSum(const uint8_t* data, size_t n) {
-  uint64_t h = 0x9e3779b97f4a7c15ull ^ n;
-  for (size_t i = 0; i < n; i += 8) {
-    uint64_t word = 0;
-    std::memcpy(&word, data + i, std::min<size_t>(8, n - i));
+inline uint64_t CheckSum(const uint8_t* data, size_t n) {
+  uint64_t h = 0x9e3779b97f4a7c15ull ^ n, word = 0;
+  const auto add = [&h, &word] {
     h = (h ^ word) * 0xd6e8feb86659fd93ull;
     h ^= h >> 32;
+  };
+  size_t i = 0;
+  for (; i + sizeof word <= n; i += sizeof word) {
+    std::memcpy(&word, data + i, sizeof word);
+    add();
   }
+  if (i == n) return h;
+  word = 0;
+  std::memcpy(&word, data + i, n - i);
+  add();
   return h;
 }
-uint32_t CheckSum32(const uint8_t* data, size_t n) {
+inline uint32_t CheckSum32(const uint8_t* data, size_t n) {
   const uint64_t h = CheckSum(data, n) * 0xd6e8feb86659fd93ull;
   return static_cast<uint32_t>(h ^ (h >> 32));
 }
