@@ -77,7 +77,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
   uint64_t taken = 0;
   // What was added last and has not begun: more may go with it.
   RequestState *run = nullptr, *run_end = nullptr;
-  const auto begin_run = [&] {
+  const auto begin_run = [&]() SLIPWAY_REQUIRES(mutex_) {
     if (run != nullptr) BeginRun(std::exchange(run, nullptr), run_end, now_ns);
   };
   for (size_t i = 0; i < count; ++i) {
