@@ -258,10 +258,11 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     owned.release();
     if (accepted) accepted(batch);
     const Round round(this);
+    const bool caught_up = busy_links_.empty();
     Enqueue(batch, source, spec.priority, now_ns);
     if (batch->at_once) return batch;
     Looked();
-    ProgressLocked(now_ns);
+    ProgressLocked(now_ns, caught_up);
     WakeForTimers(now_ns);
   }
   RunCallbacks();
@@ -373,12 +374,16 @@ bool Dispatcher::Progress() {
   return moved;
 }
 
-bool Dispatcher::ProgressLocked(uint64_t now_ns) {
+bool Dispatcher::ProgressLocked(uint64_t now_ns, bool caught_up) {
   const Round round(this);
-  bool moved = false;
-  for (Lane& lane : lanes_) {
-    if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);
-  }
+  const auto poll = [&]() SLIPWAY_REQUIRES(mutex_) {
+    bool any = false;
+    for (Lane& lane : lanes_) {
+      if (lane.open_slices > 0) any |= PollLane(&lane, now_ns);
+    }
+    return any;
+  };
+  bool moved = !caught_up && poll();
   if (copies_ > 0) moved |= TakeCopies();
   moved |= TakeDeviceCopies();
   moved |= TakeDirectCopies();
@@ -388,15 +393,15 @@ bool Dispatcher::ProgressLocked(uint64_t now_ns) {
   // From another link each time, so that none is always last in line for the channel.
   const size_t links = busy_links_.size();
   if (links > 0) first_link_ = (first_link_ + 1) % links;
-  for (size_t i = 0; i < links; ++i) moved |= ServeLink(busy_links_[(first_link_ + i) % links], now_ns);
+  bool served = false;
+  for (size_t i = 0; i < links; ++i) served |= ServeLink(busy_links_[(first_link_ + i) % links], now_ns);
   std::erase_if(busy_links_, [](Link* link) {
     link->listed = link->HasWork() || link->state == Link::State::kConnecting || link->state == Link::State::kDraining;
     return !link->listed;
   });
   // What completed while it was submitted need not wait for another round.
-  for (Lane& lane : lanes_) {
-    if (lane.open_slices > 0) moved |= PollLane(&lane, now_ns);
-  }
+  if (served || caught_up) moved |= poll();
+  moved |= served;
   moved |= SubmitDeviceCopies();
   moved |= SubmitDirectCopies();
   if (now_ns >= next_deadline_ns_) LookAtDeadlines(now_ns);

@@ -249,7 +249,8 @@ class Dispatcher {
   bool AnyClosed(RequestSource& source, const SegmentsNamed& named) const SLIPWAY_REQUIRES(mutex_);
   Status ComeAfter(const BatchSpec& spec) const;
   bool ProgressLocked() SLIPWAY_REQUIRES(mutex_) { return ProgressLocked(clock_.NowNs()); }
-  bool ProgressLocked(uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
+  // `caught_up`: there was nothing to submit but what has just come, for which no completion needs to make room.
+  bool ProgressLocked(uint64_t now_ns, bool caught_up = false) SLIPWAY_REQUIRES(mutex_);
   void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
 
   // dispatch_enqueue.cc: what was just submitted
