@@ -207,11 +207,13 @@ BatchSpec ToBatchSpec(const slipway_submit_options* options) {
 
 // Null: it is not one that is copied while it is submitted, or is not known to be.
 BatchState* SubmitAlone(const slipway_engine& engine, const slipway_request& request, size_t dispatcher) {
+  Dispatcher& mine = engine.node->dispatchers()[dispatcher];
+  if (!mine.RemembersAlone()) return nullptr;
   KindLookup kinds = engine.node->Kinds();
   RequestSpec spec;
   const char* why = "";
   if (ToSpec(engine, request, dispatcher, kinds, &spec, &why) != SLIPWAY_OK) return nullptr;
-  return engine.node->dispatchers()[dispatcher].SubmitAlone(spec);
+  return mine.SubmitAlone(spec);
 }
 
 // Apart from what a request alone takes, which needs none of this room on the stack.

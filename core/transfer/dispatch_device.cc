@@ -149,9 +149,7 @@ void Dispatcher::CloseGroup(DirectPass* pass) {
 void Dispatcher::Account(const DirectGroup& group) {
   const uint64_t n = group.copies;
   group.run->open += n;
-  group.run->segment->inflight_requests += n;
-  inflight_requests_ += n;
-  held_.AddHeld(Counter::kRequestsInflight, n);
+  CountIn(group.run->segment, n);
   held_.AddHeld(Counter::kSlices, n);
   held_.AddHeld(Counter::kSlicesInflight, n);
   held_.AddHeld(Counter::kSlicesDirect, n);
@@ -362,13 +360,8 @@ void Dispatcher::EndDirect(DirectRun* run, uint64_t copies, uint64_t bytes) {
   }
   if (copies == 0) return;
   held_.AddHeld(read ? Counter::kBytesRead : Counter::kBytesWritten, bytes);
-  held_.SubHeld(Counter::kRequestsInflight, copies);
   held_.SubHeld(Counter::kSlicesInflight, copies);
-  inflight_requests_ -= copies;
-  segment->inflight_requests -= copies;
-  if (segment->inflight_requests == 0 && segment->closed) garbage_ = true;
-  batch->remaining -= copies;
-  if (batch->remaining == 0) CompleteBatch(batch);
+  CountOut(batch, segment, copies);
 }
 
 // A copy of the run's that was not made, or whose request was cut short meanwhile.

@@ -16,6 +16,18 @@ namespace {
 
 constexpr uint64_t kBriefCopies = 16;  // of the longest brief length: what one submission copies by itself
 
+// Between memory here and the peer's, both of the host.
+void CopyThere(uint32_t op, void* here, char* there, uint64_t length, slipway_direct_use* use) {
+  ++use->copies;
+  if (op == SLIPWAY_OP_READ) {
+    std::memmove(here, there, length);
+    use->bytes_read += length;
+  } else {
+    std::memmove(there, here, length);
+    use->bytes_written += length;
+  }
+}
+
 // Batches of requests alone, kept by the thread that released them for the next that it submits.
 class SpareBatches {
  public:
@@ -78,14 +90,7 @@ bool Dispatcher::GoDirect(DirectPass* pass, RequestState* request, uint64_t now_
   if (pass->copied_bytes + r.length > kBriefCopies * pass->brief_bytes) return false;
   pass->copied_bytes += r.length;
   if (pass->requests == 1) RememberAlone(*pass);
-  if (r.op == SLIPWAY_OP_READ) {
-    std::memmove(here, there, r.length);
-    pass->use.bytes_read += r.length;
-  } else {
-    std::memmove(there, here, r.length);
-    pass->use.bytes_written += r.length;
-  }
-  ++pass->use.copies;
+  CopyThere(r.op, here, there, r.length, &pass->use);
   ++pass->done;
   ++pass->done_in_all;
   request->status = SLIPWAY_OK;
@@ -242,15 +247,7 @@ bool Dispatcher::CopyAlone(const RequestSpec& spec) {
   if (a.lane->direct->enter(a.lane->channel, a.remote, 0, &view) != SLIPWAY_OK) return false;
   slipway_direct_use use{};
   use.struct_size = sizeof use;
-  use.copies = 1;
-  char* const there = static_cast<char*>(view.base) + (spec.offset - a.begin);
-  if (a.op == SLIPWAY_OP_READ) {
-    std::memmove(spec.local, there, spec.length);
-    use.bytes_read = spec.length;
-  } else {
-    std::memmove(there, spec.local, spec.length);
-    use.bytes_written = spec.length;
-  }
+  CopyThere(a.op, spec.local, static_cast<char*>(view.base) + (spec.offset - a.begin), spec.length, &use);
   a.lane->direct->leave(a.lane->channel, a.remote, 0, &use);
   held_.AddHeld(Counter::kBatches);
   held_.AddHeld(Counter::kRequests);

@@ -40,9 +40,7 @@ void Dispatcher::BeginRun(RequestState* first, RequestState* end, uint64_t now_n
   BatchState* const batch = first->batch;
   ListInflight(batch);
   const auto count = static_cast<uint64_t>(end - first);
-  inflight_requests_ += count;
-  first->segment->inflight_requests += count;
-  held_.AddHeld(Counter::kRequestsInflight, count);
+  CountIn(first->segment, count);
   first->run = static_cast<uint32_t>(count - 1);
   for (RequestState* r = first + 1; r != end; ++r) {
     r->run = RequestState::kFollows;

@@ -24,6 +24,16 @@ bool ConcernsAll(slipway_status status) {
   return BlastRadiusOf(status) != BlastRadius::kOperation && status > kFirstOfCore && !IsFinal(status);
 }
 
+// Of one that went with others, as one, it is told how that went.
+void TellOf(const RequestState& done, RequestState* r) {
+  r->run = 0;
+  r->outstanding = 0;
+  r->transport = done.transport;
+  r->slices = done.slices;
+  r->staged_slices = done.staged_slices;
+  r->retries = done.retries;
+}
+
 std::string_view WordsFor(slipway_status status) {
   switch (status) {
     case SLIPWAY_E_DEADLINE:
@@ -151,6 +161,13 @@ void Dispatcher::MaybeComplete(RequestState* request) {
   CountOut(batch, request->segment, 1);
 }
 
+// So many are in flight from now on.
+void Dispatcher::CountIn(RemoteSegment* segment, uint64_t requests) {
+  held_.AddHeld(Counter::kRequestsInflight, requests);
+  inflight_requests_ += requests;
+  segment->inflight_requests += requests;
+}
+
 // So many are complete. With the last of its batch the batch is.
 void Dispatcher::CountOut(BatchState* batch, RemoteSegment* segment, uint64_t requests) {
   held_.SubHeld(Counter::kRequestsInflight, requests);
@@ -165,18 +182,12 @@ void Dispatcher::CountOut(BatchState* batch, RemoteSegment* segment, uint64_t re
 void Dispatcher::EndRun(RequestState* first) {
   if (first->failure != SLIPWAY_OK) return FailRun(first);
   RequestState* const end = first->RunEnd();
-  first->run = 0;
   const RequestState done = *first;
   uint64_t bytes = 0, alike = 0;
   for (RequestState* r = first; r != end; ++r) {
-    r->run = 0;
-    r->outstanding = 0;
+    TellOf(done, r);
     r->status = SLIPWAY_OK;
     r->bytes_done = r->length;
-    r->transport = done.transport;
-    r->slices = done.slices;
-    r->staged_slices = done.staged_slices;
-    r->retries = done.retries;
     bytes += r->length;
     ++alike;
     if (r + 1 != end && r[1].length == r->length) continue;
@@ -195,13 +206,9 @@ void Dispatcher::FailRun(RequestState* first) {
   const bool whole = done.bytes_done == end[-1].offset + end[-1].length - done.offset;
   const bool again = !ConcernsAll(done.failure) && done.batch->cut_short == SLIPWAY_OK;
   for (RequestState* r = first; r != end; ++r) {
-    r->run = 0;
-    r->outstanding = 0;
+    TellOf(done, r);
     r->bytes_done = whole && !again ? r->length : 0;
-    r->transport = again ? RequestState::kNoTransport : done.transport;
-    r->slices = done.slices;
-    r->staged_slices = done.staged_slices;
-    r->retries = done.retries;
+    if (again) r->transport = RequestState::kNoTransport;
     if (again || r->failure == SLIPWAY_OK) {
       r->failure = again ? slipway_status{SLIPWAY_OK} : done.failure;
       r->message = again ? nullptr : done.message;

@@ -203,6 +203,10 @@ void Dispatcher::Rely() {
   if (thread_away_.load()) thread_bell_.Ring();
 }
 
+void Dispatcher::RelyOn(BatchState* batch) {
+  if (!std::exchange(batch->relied_on, true)) Rely();
+}
+
 void Dispatcher::Run() {
   bool woken = true, rung = false;
   uint64_t seen_looks = 0, aside_ns = kAsideNs;

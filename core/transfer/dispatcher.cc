@@ -287,7 +287,7 @@ void Dispatcher::ListInflight(BatchState* batch) {
   inflight_ = batch;
   inflight_hint_.store(true, std::memory_order_relaxed);
   next_deadline_ns_ = std::min(next_deadline_ns_, batch->deadline_ns);
-  if (batch->on_complete && !std::exchange(batch->relied_on, true)) Rely();
+  if (batch->on_complete) RelyOn(batch);
 }
 
 void Dispatcher::Cancel(BatchState* batch) {
@@ -313,7 +313,7 @@ int MakeEventFd(BatchState* batch) {
 
 int Dispatcher::EventFd(BatchState* batch) {
   MutexLock lock(mutex_);
-  if (batch->remaining > 0 && !std::exchange(batch->relied_on, true)) Rely();
+  if (batch->remaining > 0) RelyOn(batch);
   return MakeEventFd(batch);
 }
 

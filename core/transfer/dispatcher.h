@@ -116,6 +116,8 @@ class Dispatcher {
   // A request alone that is like the one before, and is copied while it is submitted as that was: its batch is
   // complete, has no dispatcher, and may outlive this one. Null, with nothing done: Submit finds out.
   BatchState* SubmitAlone(const RequestSpec& spec) SLIPWAY_EXCLUDES(mutex_);
+  // Whether there was one before: else it need not be asked.
+  bool RemembersAlone() const { return alone_.segment.load(std::memory_order_relaxed) != nullptr; }
   static int EventFdAlone(BatchState* batch);  // EventFd and Release of such a batch
   static void ReleaseAlone(BatchState* batch);
   // IN_PROGRESS when `timeout_ns` passed first.
@@ -274,6 +276,7 @@ class Dispatcher {
     looks_.store(looks_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   void Rely();
+  void RelyOn(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   struct Reliance {  // somebody sleeps meanwhile until a completion
     explicit Reliance(Dispatcher* dispatcher) : relied_on(dispatcher) { relied_on->Rely(); }
     ~Reliance() { relied_on->relying_.fetch_sub(1); }
@@ -295,6 +298,7 @@ class Dispatcher {
   void MaybeComplete(RequestState* request) SLIPWAY_REQUIRES(mutex_);
   void EndRun(RequestState* first) SLIPWAY_REQUIRES(mutex_);
   void FailRun(RequestState* first) SLIPWAY_REQUIRES(mutex_);
+  void CountIn(RemoteSegment* segment, uint64_t requests) SLIPWAY_REQUIRES(mutex_);
   void CountOut(BatchState* batch, RemoteSegment* segment, uint64_t requests) SLIPWAY_REQUIRES(mutex_);
   void CompleteBatch(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   static Status WhyCut(slipway_status status);
@@ -420,11 +424,10 @@ class Dispatcher {
   Counters& held_;  // its own part of these, for what is counted with the lock held
   Bell thread_bell_, leader_bell_;
   HostCopier copier_;
-  std::atomic<bool> led_{false};       // a waiter leads; written with the lock held
-  std::atomic<uint32_t> spinners_{0};  // waiters that make progress now
-  std::atomic<uint64_t> looks_{0};     // by submitters and waiters, ever; written with the lock held
-  std::atomic<uint32_t> relying_{
-      0};  // batches in flight with a callback or a descriptor, and who sleeps until some complete
+  std::atomic<bool> led_{false};            // a waiter leads; written with the lock held
+  std::atomic<uint32_t> spinners_{0};       // waiters that make progress now
+  std::atomic<uint64_t> looks_{0};          // by submitters and waiters, ever; written with the lock held
+  std::atomic<uint32_t> relying_{0};        // batches in flight whose end is told, and sleepers until some end
   std::atomic<bool> thread_away_{false};    // leaves the transports to those who look
   std::atomic<bool> inflight_hint_{false};  // inflight_ is not empty; written with the lock held
   std::atomic<bool> calls_pending_{false};  // to_call_ is not empty; written with the lock held
