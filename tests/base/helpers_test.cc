@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -35,6 +36,22 @@ TEST(HelpersTest, TheyHelp) {
     threads.insert(std::this_thread::get_id());
   });
   EXPECT_EQ(threads.size(), 2u);
+}
+
+TEST(HelpersTest, WhatAHelperHasBegunIsWaitedFor) {
+  Helpers helpers(1);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<bool> begun{false}, over{false};
+  helpers.Run(2, [&](size_t) {
+    if (std::this_thread::get_id() == caller) {
+      while (!begun.load()) std::this_thread::yield();
+      return;
+    }
+    begun.store(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    over.store(true);
+  });
+  EXPECT_TRUE(over.load());
 }
 
 TEST(HelpersTest, ALoopThatIsOverIsNotTouchedAnyMore) {

@@ -128,6 +128,21 @@ TEST_F(AloneTest, WhatIsKnownOfASegmentGoesWithIt) {
   }
 }
 
+TEST_F(AloneTest, WhatMayNotBeWrittenToIsNotForWantOfAnotherAtItsPlace) {
+  Bytes one(kBytes), other(kBytes);
+  ASSERT_TRUE(Publish(engine_, "written", one).ok());
+  ASSERT_TRUE(Publish(engine_, "read", other, SLIPWAY_ACCESS_REMOTE_READ).ok());
+  for (int i = 0; i < 50; ++i) {
+    {
+      const Segment segment = *engine_.Open("/written");
+      Repeat(WriteRequest(segment, 0, local_.data(), kBytes));
+    }
+    const Segment segment = *engine_.Open("/read");
+    EXPECT_EQ(Refusal(WriteRequest(segment, 0, local_.data(), kBytes)), SLIPWAY_E_SEGMENT_ACCESS);
+  }
+  EXPECT_EQ(other, Bytes(kBytes));
+}
+
 TEST_F(AloneTest, BatchesOutliveTheirEngineAndTheThreadThatMadeThem) {
   constexpr size_t kMany = 200;  // more than a thread keeps
   std::vector<Batch> batches;
