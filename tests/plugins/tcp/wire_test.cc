@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <random>
 
 #include "slipway/abi/memory.h"
@@ -50,6 +51,23 @@ TEST(TcpWire, EverySingleBitOfAHeaderMatters) {
     EXPECT_NE(DecodeHeader(header, kMax, &out), DecodeError::kNone) << bit;
     header[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
   }
+}
+
+// By an implementation apart from this one: words of eight bytes, the last of four.
+TEST(TcpWire, TheSumOfAKnownHeader) {
+  Frame f;
+  f.op = Op::kWriteAck;
+  f.id = 0x1122334455667788;
+  f.registration = 7;
+  for (uint8_t i = 0; i < f.key.size(); ++i) f.key[i] = static_cast<uint8_t>(i + 1);
+  f.offset = 4096;
+  f.length = 65536;
+  f.status = -2;
+  uint8_t header[kHeaderBytes];
+  EncodeHeader(f, header);
+  uint32_t sum = 0;
+  std::memcpy(&sum, header + 60, sizeof sum);
+  EXPECT_EQ(sum, 0x5d097306u);
 }
 
 TEST(TcpWire, WhatBreaksARuleIsNamed) {
