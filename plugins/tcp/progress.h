@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "plugins/tcp/patience.h"
 #include "slipway/sdk/host.hpp"
 #include "slipway/sdk/mutex.hpp"
 
@@ -29,27 +30,6 @@ class Pollable {
   friend class IoLoop;
   std::atomic<bool> scheduled_{false};
   bool dead_ = false;  // told to the loop by Discard
-};
-
-// Whether to go on looking for events before sleeping. It pays where the last ones came at short intervals, each with
-// little to do: to be woken takes longer than they do.
-class Patience {
- public:
-  // 0: never.
-  explicit Patience(uint64_t limit_ns) : limit_ns_(limit_ns) {}
-  bool Looks(uint64_t now_ns) const { return run_ >= kRun && now_ns - last_ns_ < limit_ns_; }
-  void OnEvent(uint64_t now_ns) {
-    run_ = now_ns - last_ns_ < limit_ns_ ? run_ + 1 : 0;
-    last_ns_ = now_ns;
-  }
-  void OnMuchToDo() { run_ = 0; }
-
- private:
-  static constexpr uint32_t kRun = 4;
-
-  const uint64_t limit_ns_;
-  uint64_t last_ns_ = 0;
-  uint32_t run_ = 0;  // events in a row that came within the limit
 };
 
 class IoLoop {
