@@ -163,9 +163,10 @@ void IoLoop::RunQueued() {
 }
 
 // Asking the socket itself, where the next request is most likely to come, takes one system call less than asking epoll
-// whether to. The others, and whoever wakes the loop, have their turn in between.
+// whether to. The others, and whoever wakes the loop, have their turn in between: the later, the longer nothing came from
+// them.
 bool IoLoop::LookAtLast() {
-  if (last_ == nullptr || ++looks_ % kLooks == 0 || wake_pending_.load(std::memory_order_relaxed)) return false;
+  if (last_ == nullptr || ++looks_ >= looks_max_ || wake_pending_.load(std::memory_order_relaxed)) return false;
   if (last_->Look()) patience_.OnEvent(now_ns_);
   return true;
 }
@@ -183,6 +184,9 @@ void IoLoop::Main() {
     const int n = epoll_wait(epoll_fd_, events, kEventsMax, wait_ms);
     now_ns_ = host_.NowNs();
     if (n > 0) patience_.OnEvent(now_ns_);
+    const bool last_alone = n == 0 || (n == 1 && events[0].data.ptr == last_);
+    looks_max_ = last_alone ? std::min(2 * looks_max_, kManyLooks) : kFewLooks;
+    looks_ = 0;
     bool woken = false;
     for (int i = 0; i < n; ++i) {
       auto* p = static_cast<Pollable*>(events[i].data.ptr);

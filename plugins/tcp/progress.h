@@ -88,7 +88,7 @@ class IoLoop {
   };
 
   static constexpr uint64_t kFewBytes = 64 << 10;
-  static constexpr uint32_t kLooks = 8;  // at the last, to one at all
+  static constexpr uint32_t kFewLooks = 8, kManyLooks = 64;  // at the last, to one at all
 
   void Main();
   bool LookAtLast();
@@ -116,7 +116,7 @@ class IoLoop {
   std::vector<Pollable*> graveyard_;  // to be deleted at the end of the round
   Patience patience_;
   Pollable* last_ = nullptr;  // that had an event
-  uint32_t looks_ = 0;
+  uint32_t looks_ = 0, looks_max_ = kFewLooks;  // at the last since one at all, and how many it may be
   uint64_t now_ns_ = 0;
 };
 
