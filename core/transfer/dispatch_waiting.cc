@@ -22,6 +22,9 @@ constexpr uint64_t kLongestSleepNs = 100'000'000;
 constexpr uint64_t kAsideNs = 1'000'000;
 // And for twice as long each time while they go on, up to this: longer, and what they leave behind would wait for it.
 constexpr uint64_t kLongestAsideNs = 4'000'000;
+// Or up to this, while nothing but a short request is ever in flight: that needs no other's help, and to be disturbed
+// once in a while costs its submitter more than anything else does.
+constexpr uint64_t kLongestAsideBrieflyNs = 16'000'000;
 // A device tells nobody that it is done: who looks finds out first. So a waiter looks that many times longer while
 // memory providers copy.
 constexpr uint64_t kDeviceSpins = 100;
@@ -179,7 +182,7 @@ void Dispatcher::Wake() {
     leader_bell_.Ring();
     if (led_.load()) return;  // otherwise it left, and may have looked at its bell before
   }
-  if (thread_away_.load()) return;  // it is back within kLongestAsideNs
+  if (thread_away_.load()) return;  // it is back soon, see AsideNs
   thread_bell_.Ring();
 }
 
@@ -197,6 +200,23 @@ bool Dispatcher::Attended(uint64_t* seen_looks) {
   return false;
 }
 
+// What is in flight, if anything, is one short request alone, which its transport has.
+bool Dispatcher::OnlyBrief() const {
+  return inflight_ == nullptr || (inflight_->next_inflight == nullptr && inflight_->requests.size() == 1 &&
+                                  !inflight_->lengthy && !inflight_->bulk && busy_links_.empty() && copies_ == 0);
+}
+
+// How long the thread now leaves those alone who look, after it did for `last_ns`; 0: it did not.
+uint64_t Dispatcher::AsideNs(uint64_t last_ns) {
+  uint64_t longest_ns = kLongestAsideNs;
+  if (mutex_.TryLock()) {
+    recall_ = OnlyBrief();
+    if (recall_) longest_ns = kLongestAsideBrieflyNs;
+    mutex_.Unlock();
+  }
+  return std::clamp(2 * last_ns, kAsideNs, longest_ns);
+}
+
 // One more is to be told of a completion who does not look.
 void Dispatcher::Rely() {
   relying_.fetch_add(1);
@@ -209,7 +229,7 @@ void Dispatcher::RelyOn(BatchState* batch) {
 
 void Dispatcher::Run() {
   bool woken = true, rung = false;
-  uint64_t seen_looks = 0, aside_ns = kAsideNs;
+  uint64_t seen_looks = 0, aside_ns = 0;
   for (;;) {
     uint64_t until_ns = 0;
     bool led = false;
@@ -219,17 +239,18 @@ void Dispatcher::Run() {
       continue;
     }
     if (!rung && Attended(&seen_looks)) {
+      aside_ns = AsideNs(aside_ns);
       rung = Sleep(&thread_bell_, clock_.NowNs() + aside_ns, false);
-      aside_ns = std::min(2 * aside_ns, kLongestAsideNs);
       thread_away_.store(false);
       woken = true;
       continue;
     }
     rung = false;
-    aside_ns = kAsideNs;
+    aside_ns = 0;
     {
       MutexLock lock(mutex_);
       if (exit_) return;
+      recall_ = false;
       led = led_for_ != nullptr;
       // Beside a leader the transports' descriptors are not watched: they would wake both.
       thread_aside_ = led && event_fds_;

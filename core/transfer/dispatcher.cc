@@ -263,6 +263,10 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     if (batch->at_once) return batch;
     Looked();
     ProgressLocked(now_ns, caught_up);
+    if (recall_ && !OnlyBrief()) {
+      recall_ = false;
+      thread_bell_.Ring();
+    }
     WakeForTimers(now_ns);
   }
   RunCallbacks();

@@ -285,6 +285,8 @@ class Dispatcher {
     Dispatcher* const relied_on;
   };
   bool Attended(uint64_t* seen_looks);
+  uint64_t AsideNs(uint64_t last_ns) SLIPWAY_EXCLUDES(mutex_);
+  bool OnlyBrief() const SLIPWAY_REQUIRES(mutex_);
   void Run() SLIPWAY_EXCLUDES(mutex_);
   bool Sleep(Bell* bell, uint64_t until_ns, bool on_transports) SLIPWAY_NO_TSA;  // false: nothing woke it
   bool ProgressAfter(bool woken) SLIPWAY_REQUIRES(mutex_);
@@ -441,6 +443,7 @@ class Dispatcher {
   BatchState* led_for_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // what the leading waiter waits for; null: none leads
   bool leader_asleep_ SLIPWAY_GUARDED_BY(mutex_) = false;
   bool thread_aside_ SLIPWAY_GUARDED_BY(mutex_) = false;  // it does not watch the transports
+  bool recall_ SLIPWAY_GUARDED_BY(mutex_) = false;        // it is away for long: who submits more than brief things rings
   bool event_fds_ SLIPWAY_GUARDED_BY(mutex_) = false;     // some transport has a descriptor
   std::vector<Lane> lanes_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Link>> links_ SLIPWAY_GUARDED_BY(mutex_);

@@ -39,6 +39,17 @@ class CompletionTest : public TransferTest {
     Start();
     segment_ = OpenSegment(256 * kKiB);
   }
+  // A short request, and its submitter looks for its end all the time.
+  void LookAtOne() {
+    Hold();
+    BatchState* batch = Submit({Write(local_.data(), 4 * kKiB, segment_)});
+    LetGo();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    while (!batch->done.load()) dispatcher_->Progress();
+    Release(batch);
+  }
   void Hold() { control().set_hold(instance(), 1); }
   void LetGo() { control().set_hold(instance(), 0); }
 
@@ -273,18 +284,38 @@ TEST_F(CompletionTest, WhoLooksHimselfIsNotDisturbedByTheThread) {
   StartThreaded();
   const auto begin = std::chrono::steady_clock::now();
   const uint64_t sleeps = SleepsOfOthers();
-  for (int i = 0; i < 1000; ++i) {
-    Hold();
-    BatchState* batch = Submit({Write(local_.data(), 4 * kKiB, segment_)});
-    LetGo();
-    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
-    while (std::chrono::steady_clock::now() < until) {
-    }
-    while (!batch->done.load()) dispatcher_->Progress();
-    Release(batch);
-  }
+  for (int i = 0; i < 1000; ++i) LookAtOne();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   EXPECT_LE(SleepsOfOthers() - sleeps, static_cast<uint64_t>(ms.count()) + 100) << "once a millisecond";
+}
+
+// One short request at a time needs the thread even less.
+TEST_F(CompletionTest, WhoLooksAtOneAtATimeIsHardlyEverDisturbed) {
+  StartThreaded();
+  const auto begin = std::chrono::steady_clock::now();
+  const uint64_t sleeps = SleepsOfOthers();
+  for (int i = 0; i < 5000; ++i) LookAtOne();
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  EXPECT_LE(SleepsOfOthers() - sleeps, static_cast<uint64_t>(ms.count()) / 8 + 20) << "once in 16 milliseconds";
+}
+
+// It is called back by who then leaves more behind than that.
+TEST_F(CompletionTest, TheThreadComesBackForWhatIsMore) {
+  StartThreaded();
+  std::vector<std::chrono::nanoseconds> late;
+  for (int round = 0; round < 21; ++round) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(40);
+    while (std::chrono::steady_clock::now() < until) LookAtOne();
+    Hold();
+    BatchState* batch = Submit({Write(local_.data(), 16 * kKiB, segment_), Write(local_.data(), 64 * kKiB, segment_)});
+    const auto begin = std::chrono::steady_clock::now();
+    LetGo();
+    ASSERT_TRUE(WaitUntil([&] { return batch->done.load(); }));
+    late.push_back(std::chrono::steady_clock::now() - begin);
+    Release(batch);
+  }
+  std::sort(late.begin(), late.end());
+  EXPECT_LE(late[late.size() / 2].count(), 3'000'000) << "ns";
 }
 
 // The thread keeps away from a submitter who is back all the time, but not where somebody else is to be told.
