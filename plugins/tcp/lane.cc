@@ -252,7 +252,7 @@ void Lane::OnConnectionLost(Received r) {
 
 bool Lane::NothingLarge() {
   MutexLock lock(mutex_);
-  return large_ == 0 && short_run_ >= kShortRun;
+  return large_.load(std::memory_order_relaxed) == 0 && short_run_ >= kShortRun;
 }
 
 void Lane::LeaveToPollers() {
@@ -290,7 +290,8 @@ bool Lane::ReceiveDirect(const TcpChannel* poller) {
     instance_->stats().Add(Counter::receive_calls, rx_->calls - calls);
     progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
     instance_->Wake(&wakes_, poller);
-    if (!lost) SendInline(instance_->config().inline_send_bytes);
+    // Who queues more sends it, so this is about what the window held back, and about READ_DONE.
+    if (!lost && more_to_send_) SendInline(instance_->config().inline_send_bytes);
   }
   if (!lost) return true;
   outcome_ = r;
@@ -341,6 +342,7 @@ bool Lane::OnAnswer(const Frame& frame) {
     ++received_;
   } while (received_ < handed_out() && At(received_).joined);
   PopAnswered(&wakes_);
+  more_to_send_ = ControlUnsent() || sent_ != tail_;
   return true;
 }
 
@@ -352,6 +354,7 @@ bool Lane::OnPong(const Frame&) {
     return Refuse(SLIPWAY_E_PROTOCOL, "the peer sent PONG out of turn");
   }
   ping_out_ = false;
+  more_to_send_ = ControlUnsent() || sent_ != tail_;
   return true;
 }
 
@@ -382,6 +385,7 @@ bool Lane::BodyEnd(uint64_t n) {
     ++received_;
     PopAnswered(&wakes_);
   }
+  more_to_send_ = ControlUnsent() || sent_ != tail_;
   return true;
 }
 

@@ -114,6 +114,7 @@ class Lane : public Pollable {
   void Advance(uint64_t sent, WakeSet* wakes) SLIPWAY_REQUIRES(mutex_);
   void BeginFrame(uint64_t index) SLIPWAY_REQUIRES(mutex_);
   bool MidFrame() const SLIPWAY_REQUIRES(mutex_);
+  bool ControlUnsent() const SLIPWAY_REQUIRES(mutex_);
   bool MayBeSent(uint64_t index) const SLIPWAY_REQUIRES(mutex_);
   uint64_t BodyLeft(uint64_t index, uint64_t part) const SLIPWAY_REQUIRES(mutex_);
   uint64_t FrameBytes(const Request& r) const { return (r.joined ? 0 : kHeaderBytes) + (r.write ? r.length : 0); }
@@ -157,6 +158,7 @@ class Lane : public Pollable {
   Received outcome_ = Received::kDrained;  // what a poller met that it left to the loop
   uint64_t body_done_ = 0;                 // bytes in place of the read whose body is arriving
   bool body_lent_ = false;                 // the peer lends them
+  bool more_to_send_ = false;              // there was when the last answer came
   bool receive_more_ = false;              // the budget ended before the socket was drained
   std::string refused_;                    // why a frame was not acceptable
   slipway_status refused_status_ = SLIPWAY_E_PROTOCOL;
@@ -176,7 +178,7 @@ class Lane : public Pollable {
   uint64_t joined_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // of those from head_ on that are in the frame of one before
   uint64_t window_ SLIPWAY_GUARDED_BY(mutex_) = 0;  // frames on the wire; 0 until the peer greeted
   bool ended_ SLIPWAY_GUARDED_BY(mutex_) = false;
-  uint64_t large_ SLIPWAY_GUARDED_BY(mutex_) = 0;               // requests that are outstanding
+  std::atomic<uint64_t> large_{0};  // requests that are outstanding; written with the lock held
   uint64_t short_run_ SLIPWAY_GUARDED_BY(mutex_) = kShortRun;   // requests since the last large one, or since idle
   bool idle_ SLIPWAY_GUARDED_BY(mutex_) = false;                // nothing was enqueued since the last tick
   std::atomic<bool> take_back_{false};                          // the loop is to receive again

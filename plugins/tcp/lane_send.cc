@@ -67,7 +67,7 @@ bool Lane::Enqueue(const Request& request, bool* ended) {
   if (head_ == tail_) progress_ns_.store(instance_->host().NowNs(), std::memory_order_relaxed);
   idle_ = false;
   if (large) {
-    ++large_;
+    large_.fetch_add(1, std::memory_order_relaxed);
     short_run_ = 0;
   } else {
     ++short_run_;
@@ -78,8 +78,9 @@ bool Lane::Enqueue(const Request& request, bool* ended) {
 }
 
 bool Lane::LeftToLoop() {
+  if (large_.load(std::memory_order_relaxed) <= 1) return false;
   MutexLock lock(mutex_);
-  return large_ > 1 && tail_ != sent_;
+  return tail_ != sent_;
 }
 
 void Lane::SendInline(uint64_t budget) { LeftToLoop() ? loop_->Schedule(this) : Send(budget); }
@@ -111,6 +112,8 @@ Frame Lane::FrameOf(uint64_t index) const {
 }
 
 bool Lane::MidFrame() const { return sent_part_ != 0 || (sent_ < frame_end_ && At(sent_).joined); }
+
+bool Lane::ControlUnsent() const { return ping_wanted_ || done_wanted_ || control_begin_ != control_end_; }
 
 // The peer bounds the frames that it has not answered. What shares one that has begun needs no more room.
 bool Lane::MayBeSent(uint64_t index) const { return index < frame_end_ || index - head_ - joined_ < window_; }
@@ -265,8 +268,7 @@ Lane::SendResult Lane::SendSome(uint64_t* budget, bool on_loop) {
     MutexLock lock(mutex_);
     if (ended_ || window_ == 0) return SendResult::kNothing;
     if (*budget == 0) {
-      const bool more =
-          ping_wanted_ || done_wanted_ || control_begin_ != control_end_ || (sent_ < tail_ && MayBeSent(sent_));
+      const bool more = ControlUnsent() || (sent_ < tail_ && MayBeSent(sent_));
       return more ? SendResult::kBudget : SendResult::kNothing;
     }
     Gather(&batch, *budget, on_loop);
@@ -377,7 +379,7 @@ bool Lane::CancelOverdue(uint64_t now_ns) {
 void Lane::PopAnswered(WakeSet* wakes) {
   while (head_ < received_ && head_ < sent_) {
     Request& r = At(head_++);
-    if (r.length >= kLarge) --large_;
+    if (r.length >= kLarge) large_.fetch_sub(1, std::memory_order_relaxed);
     if (r.joined) --joined_;
     if (!r.completed) Complete(&r, r.status, wakes);
     queued_bytes_.fetch_sub(r.length, std::memory_order_relaxed);

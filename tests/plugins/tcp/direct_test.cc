@@ -1,4 +1,6 @@
 // Answers that are received by who polls: the descriptor that tells of them, and how the io thread takes over.
+#include <sys/ioctl.h>
+
 #include "tests/plugins/tcp/raw.h"
 
 namespace slipway::tcp {
@@ -76,6 +78,22 @@ TEST_F(TcpDirect, WhatIsLeftOfCompletionsKeepsItReadable) {
   ASSERT_EQ(Table().poll(initiator_.channel, &c, sizeof(c), 1, &n), SLIPWAY_OK);
   EXPECT_EQ(n, 0u);
   EXPECT_FALSE(Readable(0));
+}
+
+// What the window held back leaves with the poll that finds an answer, not with the io thread's next round.
+TEST_F(TcpDirect, WhoPollsSendsWhatAnAnswerMakesRoomFor) {
+  constexpr int kWindow = 64;  // as it was greeted
+  for (uint64_t i = 0; i < 8; ++i) {
+    Read(i);
+    Answer(1);
+    initiator_.Collect(1);
+  }
+  for (uint64_t i = 0; i < kWindow + 1; ++i) Read(i);
+  Answer(1);
+  initiator_.Collect(1);
+  int waiting = 0;
+  ASSERT_EQ(ioctl(wire_.fd(), FIONREAD, &waiting), 0);
+  EXPECT_EQ(waiting, kWindow * static_cast<int>(kHeaderBytes));
 }
 
 TEST_F(TcpDirect, AnAnswerThatNobodyWaitsForIsTheIoThreads) {
