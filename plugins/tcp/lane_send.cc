@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kFramesPerCall = 32;
 constexpr size_t kPartsPerCall = 2 * kFramesPerCall + 1;
 // A frame of several requests is no longer than this, so that others need not wait long for its end.
-constexpr uint64_t kJoinedBytes = 256 << 10;
+constexpr uint64_t kJoinedBytes = 1 << 20;
 // More in one call would hold the lane's other senders up for longer than a system call is worth.
 constexpr uint64_t kBytesPerCall = 1 << 20;
 constexpr uint64_t kLarge = 32 << 10;  // of a request

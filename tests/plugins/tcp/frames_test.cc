@@ -101,7 +101,7 @@ TEST_F(TcpFrames, WhatWaitsForAFullSocketIsCanceledAtOnceUnlessItsFrameHasBegun)
   ASSERT_TRUE(target.Greet(wire, 1024));
   ASSERT_EQ(initiator.WaitReady(peer), SLIPWAY_OK);
   slipway_remote* remote = initiator.Import(peer, target.Registration(kMemory));
-  // Beyond what both sockets hold, in frames of 256 KiB.
+  // Beyond what both sockets hold, in frames of 1 MiB.
   constexpr uint64_t kEach = 20000, kAll = 1000;
   for (uint64_t i = 0; i < kAll; ++i) {
     ASSERT_EQ(initiator.Submit(Node::Slice(SLIPWAY_OP_WRITE, i, local_.data(), kEach, remote, i % 400 * kEach)),
