@@ -1,8 +1,9 @@
 #include "core/memory/host_copier.h"
 
-#include <cstring>
 #include <system_error>
 #include <utility>
+
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 
@@ -28,7 +29,7 @@ void HostCopier::Submit(CopyJob* job) {
   }
   if (threads_.empty()) {
     lock.Unlock();
-    std::memmove(job->dst, job->src, job->length);
+    sdk::CopyBytes(job->dst, job->src, job->length);
     lock.Lock();
     job->next = std::exchange(finished_, job);
     return;
@@ -53,7 +54,7 @@ void HostCopier::Run() {
     first_ = job->next;
     lock.Unlock();
     const uint64_t begin_ns = clock_ == nullptr ? 0 : clock_->NowNs();
-    std::memmove(job->dst, job->src, job->length);
+    sdk::CopyBytes(job->dst, job->src, job->length);
     job->took_ns = clock_ == nullptr ? 0 : clock_->NowNs() - begin_ns;
     lock.Lock();
     const bool was_empty = finished_ == nullptr;

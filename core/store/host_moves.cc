@@ -1,10 +1,10 @@
 // Between host memory of this process: one copy, chunk by chunk, with the checksum of each chunk while it is in the
 // caches.
 #include <atomic>
-#include <cstring>
 
 #include "core/store/checksum.h"
 #include "core/store/store.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -44,18 +44,18 @@ void ObjectStore::CopyIn(const Item& item, Ticket& ticket) {
       if (sums) ticket.checksums[number] = HashBytes(one.address, bytes);
       for (size_t place = 0; place < ticket.place_count; ++place) {
         char* const to = ticket.places[place].address + at;
-        stream ? StreamCopy(to, one.address, bytes) : (void)std::memcpy(to, one.address, bytes);
+        stream ? StreamCopy(to, one.address, bytes) : sdk::CopyBytes(to, one.address, bytes);
       }
       return;
     }
     char* to = first;
     ForEachSpan(item.pieces, at, bytes, [&](const char* from, uint64_t n) {
-      std::memcpy(to, from, n);
+      sdk::CopyBytes(to, from, n);
       to += n;
     });
     if (sums) ticket.checksums[number] = HashBytes(first, bytes);
     for (size_t place = 1; place < ticket.place_count; ++place) {
-      std::memcpy(ticket.places[place].address + at, first, bytes);
+      sdk::CopyBytes(ticket.places[place].address + at, first, bytes);
     }
   };
   if (stream) {
@@ -82,7 +82,7 @@ Status ObjectStore::CopyOut(const Item& item, const Ticket& ticket, const Place&
       return;
     }
     ForEachSpan(item.pieces, at, bytes, [&](char* to, uint64_t n) {
-      stream&& n >= 4096 ? StreamCopy(to, from, n) : (void)std::memcpy(to, from, n);
+      stream&& n >= 4096 ? StreamCopy(to, from, n) : sdk::CopyBytes(to, from, n);
       from += n;
     });
   };

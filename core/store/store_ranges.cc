@@ -4,11 +4,11 @@
 // where they are. From elsewhere a chunk that a range has whole goes straight to where the caller wants it; one that a
 // range cuts is brought as a whole to memory of ours, compared there, and the part copied out of it.
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "core/store/checksum.h"
 #include "core/store/store.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -57,7 +57,7 @@ Status ObjectStore::FinishRound(std::string_view key, const Ticket& ticket, cons
     if (differs(bytes.get(), chunk)) return Mismatch(key);
   }
   for (const RangeRound::Cut& cut : round->cuts) {
-    std::memcpy(cut.to, cut.from, cut.length);
+    sdk::CopyBytes(cut.to, cut.from, cut.length);
     counters_.Add(Counter::kStoreHostCopies);
     counters_.Add(Counter::kStoreHostCopiedBytes, cut.length);
   }
@@ -81,7 +81,7 @@ Status ObjectStore::ReadRangesHere(std::string_view key, Ticket& ticket, std::sp
       continue;
     }
     if (clock_.NowNs() >= call.deadline_ns) return DeadlinePassed();
-    std::memcpy(range.address, place.address + range.offset, range.length);
+    sdk::CopyBytes(range.address, place.address + range.offset, range.length);
     counters_.Add(Counter::kStoreHostCopies);
     counters_.Add(Counter::kStoreHostCopiedBytes, range.length);
   }

@@ -1,10 +1,10 @@
 // Reading: look up, move, verify; where a replica fails, the next.
 #include <algorithm>
-#include <cstring>
 
 #include "core/store/checksum.h"
 #include "core/store/safetensors.h"
 #include "core/store/store.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -50,7 +50,7 @@ struct ObjectStore::Reading {
     for (auto& [buffer, piece] : scattered) {
       const char* from = buffer.get();
       piece.layout->ForEachRun(0, piece.length, [&](char* to, uint64_t n) {
-        std::memcpy(to, from, n);
+        sdk::CopyBytes(to, from, n);
         from += n;
       });
       counters.Add(Counter::kStoreHostCopies);

@@ -1,9 +1,9 @@
 // Writing: space, bytes, commit.
 #include <algorithm>
-#include <cstring>
 
 #include "core/store/checksum.h"
 #include "core/store/store.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -16,7 +16,7 @@ std::vector<std::unique_ptr<char[]>> GatherHostPieces(Item* item, Counters& coun
     auto buffer = std::make_unique_for_overwrite<char[]>(piece.length);
     char* to = buffer.get();
     piece.layout->ForEachRun(0, piece.length, [&](const char* from, uint64_t n) {
-      std::memcpy(to, from, n);
+      sdk::CopyBytes(to, from, n);
       to += n;
     });
     counters.Add(Counter::kStoreHostCopies);

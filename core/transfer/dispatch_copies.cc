@@ -1,11 +1,11 @@
 // The dispatcher's part about copies between the user's memory and staging: the core copies host memory itself, memory
 // providers copy the rest, as many pieces as there are in one submission.
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "core/base/status_name.h"
 #include "core/transfer/dispatcher.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -36,7 +36,7 @@ void Dispatcher::StartCopy(Slice* slice, bool in) {
   counters_.Add(Counter::kCopies);
   counters_.Add(Counter::kHostCopies);
   if (slice->length_bytes() <= kInlineCopyBytes) {
-    std::memcpy(slice->dst, slice->src, slice->length_bytes());
+    sdk::CopyBytes(slice->dst, slice->src, slice->length_bytes());
     return OnCopied(slice);
   }
   ++copies_;

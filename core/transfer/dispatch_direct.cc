@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "core/base/bytes.h"
 #include "core/transfer/dispatcher.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway {
 namespace {
@@ -20,10 +20,10 @@ constexpr uint64_t kBriefCopies = 16;  // of the longest brief length: what one 
 void CopyThere(uint32_t op, void* here, char* there, uint64_t length, slipway_direct_use* use) {
   ++use->copies;
   if (op == SLIPWAY_OP_READ) {
-    std::memmove(here, there, length);
+    sdk::CopyBytes(here, there, length);
     use->bytes_read += length;
   } else {
-    std::memmove(there, here, length);
+    sdk::CopyBytes(there, here, length);
     use->bytes_written += length;
   }
 }

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "slipway/sdk/copy_bytes.hpp"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -66,7 +68,7 @@ Steps BestSteps() {
 // Whole steps by `steps`, to an aligned place; the ends as they come.
 void CopyBy(Steps steps, void* to, const void* from, size_t bytes) {
   if (steps == nullptr || bytes < kSmallest) {
-    std::memcpy(to, from, bytes);
+    sdk::CopyBytes(to, from, bytes);
     return;
   }
   char* const out = static_cast<char*>(to);
@@ -95,9 +97,9 @@ void CopyDemoting(void* to, const void* from, size_t bytes) { CopyBy(StepsDemoti
 
 #else
 
-void CopyStreaming(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void CopyStreaming(void* to, const void* from, size_t bytes) { sdk::CopyBytes(to, from, bytes); }
 bool FindDemoting() { return false; }
-void CopyDemoting(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void CopyDemoting(void* to, const void* from, size_t bytes) { sdk::CopyBytes(to, from, bytes); }
 
 #endif
 
@@ -110,7 +112,7 @@ bool Demotes() {
 }
 void CopyToRing(void* to, const void* from, size_t bytes, bool streaming) {
   if (Demotes()) return CopyDemoting(to, from, bytes);
-  streaming ? CopyStreaming(to, from, bytes) : static_cast<void>(std::memcpy(to, from, bytes));
+  streaming ? CopyStreaming(to, from, bytes) : sdk::CopyBytes(to, from, bytes);
 }
 
 }  // namespace slipway::cuda

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "slipway/sdk/copy_bytes.hpp"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -114,7 +116,7 @@ Parts Divide(const char* to, size_t bytes) {
 bool Copy(char* to, const char* from, size_t bytes, CopyStyle style, Parts& parts) {
   const Stores stores = ThisCpu().stores;
   if (style == CopyStyle::kOverlapping || bytes < kSmallest || stores == Stores::kPlain) {
-    std::memmove(to, from, bytes);
+    sdk::CopyBytes(to, from, bytes);
     return false;
   }
   parts = Divide(to, bytes);
@@ -188,10 +190,10 @@ const char* CopyAbilities() {
 void WriteBack(const void*, size_t) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 void Invalidate(const void*, size_t) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 void CopyIn(void* window, const void* from, size_t bytes, CopyStyle, const CopyPolicy&, CopyCounts&) {
-  std::memmove(window, from, bytes);
+  sdk::CopyBytes(window, from, bytes);
 }
 void CopyOut(void* to, const void* window, size_t bytes, CopyStyle, const CopyPolicy&, CopyCounts&) {
-  std::memmove(to, window, bytes);
+  sdk::CopyBytes(to, window, bytes);
 }
 const char* CopyAbilities() { return "plain"; }
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "slipway/sdk/copy_bytes.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -49,7 +51,7 @@ __attribute__((target("avx2"))) void Steps256(char* to, const char* from, size_t
 
 }  // namespace
 
-void CopyCached(void* to, const void* from, size_t bytes) { std::memmove(to, from, bytes); }
+void CopyCached(void* to, const void* from, size_t bytes) { sdk::CopyBytes(to, from, bytes); }
 
 const char* StreamingName(Streaming how) {
   return how == Streaming::kAvx512 ? "avx512" : how == Streaming::kAvx2 ? "avx2" : "memcpy";
@@ -66,7 +68,7 @@ Streaming BestStreaming() {
 
 void CopyStreaming(void* to, const void* from, size_t bytes, Streaming how) {
   if (how == Streaming::kPlain || bytes < kSmallest) {
-    std::memcpy(to, from, bytes);
+    sdk::CopyBytes(to, from, bytes);
     return;
   }
   char* out = static_cast<char*>(to);
@@ -82,7 +84,7 @@ void CopyStreaming(void* to, const void* from, size_t bytes, Streaming how) {
 #else
 
 Streaming BestStreaming() { return Streaming::kPlain; }
-void CopyStreaming(void* to, const void* from, size_t bytes, Streaming) { std::memcpy(to, from, bytes); }
+void CopyStreaming(void* to, const void* from, size_t bytes, Streaming) { sdk::CopyBytes(to, from, bytes); }
 
 #endif
 

@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 
 #include "plugins/tcp/splice.h"
 #include "plugins/tcp/wire.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway::tcp {
 
@@ -55,7 +55,7 @@ bool ConsumeBuffer(ReceiveState& s, Handler& h) {
   while (s.begin < s.end) {
     if (const uint64_t left = s.reader.body_left(); left != 0) {
       const size_t n = static_cast<size_t>(std::min<uint64_t>(s.end - s.begin, left));
-      if (uint8_t* to = h.BodyBegin()) std::memcpy(to, s.buffer.get() + s.begin, n);
+      if (uint8_t* to = h.BodyBegin()) sdk::CopyBytes(to, s.buffer.get() + s.begin, n);
       s.begin += n;
       s.reader.Body(n);
       if (!h.BodyEnd(n)) return false;

@@ -1,7 +1,8 @@
 // slipway-engine-cost: what the engine itself costs, by fixed workloads that move almost nothing.
 //
-// Local writes between two buffers of one process, through local-memcpy: what takes time is the path from submission to
-// completion. The workload is fixed, so that instructions can be counted (valgrind --tool=callgrind) as well as time.
+// Local writes, or reads, between two buffers of one process, through local-memcpy: what takes time is the path from
+// submission to completion. The workload is fixed, so that instructions can be counted (valgrind --tool=callgrind) as
+// well as time.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -29,8 +30,10 @@ struct Settings {
   uint64_t bytes = 64;    // of a request
   uint64_t batch = 1024;  // requests in a batch
   uint64_t batches = 1000;
+  uint64_t shift = 0;  // bytes into a page, at which the local side begins
   int rounds = 5;
   int threads = 1;
+  bool read = false;
 };
 
 struct Cost {
@@ -43,25 +46,28 @@ Result<Cost> Measure(const Settings& settings) {
   if (!engine.ok()) return engine.status();
   const auto threads = static_cast<uint64_t>(settings.threads);
   const uint64_t part = settings.bytes * settings.batch, bytes = part * threads;
-  // Both begin at a page, as buffers for transfers mostly do: how two buffers lie to each other is felt by memcpy.
+  // Both begin at a page where nothing else is said: how two buffers lie to each other is felt by memcpy.
   const auto memory = [](uint64_t length) {
     const uint64_t whole = (length + kPageBytes - 1) / kPageBytes * kPageBytes;
     return std::unique_ptr<std::byte, decltype(&std::free)>(
         static_cast<std::byte*>(std::aligned_alloc(kPageBytes, whole)), &std::free);
   };
-  const auto from_memory = memory(bytes), to_memory = memory(bytes);
-  if (from_memory == nullptr || to_memory == nullptr) return Status(SLIPWAY_E_NOMEM, "no memory for the buffers");
-  const std::span<std::byte> from(from_memory.get(), bytes), to(to_memory.get(), bytes);
+  const auto here_memory = memory(bytes + settings.shift), there_memory = memory(bytes);
+  if (here_memory == nullptr || there_memory == nullptr) return Status(SLIPWAY_E_NOMEM, "no memory for the buffers");
+  const std::span<std::byte> here(here_memory.get() + settings.shift, bytes), there(there_memory.get(), bytes);
+  const std::span<std::byte>&from = settings.read ? there : here, &to = settings.read ? here : there;
   std::memset(to.data(), 0, bytes);
   for (uint64_t i = 0; i < bytes; ++i) from[i] = static_cast<std::byte>(i * 2654435761u >> 13);
-  const std::array spans = {slipway_span{to.data(), to.size()}};
-  SLIPWAY_RETURN_IF_ERROR(engine->Publish("to", spans));
-  const auto segment = engine->Open("/to");
+  const std::array spans = {slipway_span{there.data(), there.size()}};
+  SLIPWAY_RETURN_IF_ERROR(engine->Publish("there", spans));
+  const auto segment = engine->Open("/there");
   if (!segment.ok()) return segment.status();
   std::vector<std::vector<Request>> requests(threads);
   for (uint64_t i = 0; i < settings.batch * threads; ++i) {
-    requests[i / settings.batch].push_back(
-        WriteRequest(*segment, i * settings.bytes, from.data() + i * settings.bytes, settings.bytes));
+    const uint64_t at = i * settings.bytes;
+    requests[i / settings.batch].push_back(settings.read
+                                               ? ReadRequest(*segment, at, here.data() + at, settings.bytes)
+                                               : WriteRequest(*segment, at, here.data() + at, settings.bytes));
   }
   const auto times = [&](uint64_t thread, uint64_t n) -> Status {
     for (uint64_t i = 0; i < n; ++i) {
@@ -105,11 +111,14 @@ Result<Cost> Measure(const Settings& settings) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Measures what the engine costs a slice, by local writes.", "slipway-engine-cost");
+  CLI::App app("Measures what the engine costs a slice, by local writes or reads.", "slipway-engine-cost");
   Settings settings;
-  app.add_option("--bytes", settings.bytes, "Of one write")->check(CLI::Range(1.0, 1e9));
-  app.add_option("--batch", settings.batch, "Writes in a batch")->check(CLI::Range(1, 65536));
+  app.add_option("--bytes", settings.bytes, "Of one request")->check(CLI::Range(1.0, 1e9));
+  app.add_option("--batch", settings.batch, "Requests in a batch")->check(CLI::Range(1, 65536));
   app.add_option("--batches", settings.batches, "In a round")->check(CLI::Range(1, 100000000));
+  app.add_option("--shift", settings.shift, "Bytes into a page, at which the local memory begins")
+      ->check(CLI::Range(0, 4095));
+  app.add_flag("--read", settings.read, "Reads");
   app.add_option("--rounds", settings.rounds, "Of which the median is shown")->check(CLI::Range(1, 99));
   app.add_option("--threads", settings.threads, "That submit at once, each its own batches")->check(CLI::Range(1, 256));
   CLI11_PARSE(app, argc, argv);
