@@ -25,6 +25,7 @@ struct Settings {
   uint64_t request_bytes = uint64_t{1} << 20;
   uint64_t depth = 4;  // batches in flight
   uint64_t batch = 1;  // requests in each
+  uint64_t shift = 0;  // bytes into a page, at which the local memory begins
 
   bool same_bytes = false;  // all requests of a batch move the same
 
@@ -104,33 +105,34 @@ Result<double> Measure(const Engine& engine, const Segment& segment, const Setti
 
 Result<double> MeasureVerified(const Settings& settings) {
   const uint64_t bytes = settings.slot_bytes() * settings.depth;
-  const Local local = Allocate(bytes), expected = Allocate(bytes);
-  if (!local || !expected)
+  const Local memory = Allocate(bytes + settings.shift), expected = Allocate(bytes);
+  if (!memory || !expected)
     return Status(SLIPWAY_E_NOMEM, "not enough memory for " + std::to_string(2 * bytes) + " bytes");
+  std::byte* const local = memory.get() + settings.shift;
   auto engine = Engine::FromFile(settings.config);
   if (!engine.ok()) return engine.status();
   const auto segment = engine->Open(settings.segment_url);
   if (!segment.ok()) return segment.status();
-  SLIPWAY_RETURN_IF_ERROR(engine->Declare(local.get(), bytes));
+  SLIPWAY_RETURN_IF_ERROR(engine->Declare(local, bytes));
   FillRandom(expected.get(), bytes);
-  const std::span<std::byte> all(local.get(), bytes);
+  const std::span<std::byte> all(local, bytes);
   const bool read = settings.operation == "read";
   // Also opens every connection, so that none is opened while the clock runs.
-  std::memcpy(local.get(), expected.get(), bytes);
+  std::memcpy(local, expected.get(), bytes);
   SLIPWAY_RETURN_IF_ERROR(engine->Write(*segment, 0, all));
   if (read)
-    std::memset(local.get(), 0, bytes);
+    std::memset(local, 0, bytes);
   else
     SLIPWAY_RETURN_IF_ERROR(engine->Read(*segment, 0, all));
-  auto rate = Measure(*engine, *segment, settings, local.get());
+  auto rate = Measure(*engine, *segment, settings, local);
   if (!rate.ok()) return rate;
   if (!read) {
-    std::memset(local.get(), 0, bytes);
+    std::memset(local, 0, bytes);
     SLIPWAY_RETURN_IF_ERROR(engine->Read(*segment, 0, all));
   }
-  if (std::memcmp(local.get(), expected.get(), bytes) != 0)
+  if (std::memcmp(local, expected.get(), bytes) != 0)
     return Status(SLIPWAY_E_INTERNAL, "the bytes that arrived are not those that were sent");
-  SLIPWAY_RETURN_IF_ERROR(engine->Undeclare(local.get(), bytes, 10'000));
+  SLIPWAY_RETURN_IF_ERROR(engine->Undeclare(local, bytes, 10'000));
   return rate;
 }
 
@@ -143,6 +145,8 @@ int Main(int argc, char** argv) {
   app.add_option("--bytes", settings.request_bytes, "Of one request")->check(CLI::Range(8.0, 1e12));
   app.add_option("--depth", settings.depth, "Batches in flight")->check(CLI::Range(1, 4096));
   app.add_option("--batch", settings.batch, "Requests in a batch")->check(CLI::Range(1, 65536));
+  app.add_option("--shift", settings.shift, "Bytes into a page, at which the local memory begins")
+      ->check(CLI::Range(0, 4095));
   app.add_flag("--same-bytes", settings.same_bytes,
                "All requests of a batch move the same bytes, which stay in the cache");
   app.add_option("--seconds", settings.seconds, "How long")->check(CLI::Range(0.01, 3600.0));
