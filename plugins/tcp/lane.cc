@@ -9,6 +9,7 @@
 
 #include "plugins/tcp/peer.h"
 #include "plugins/tcp/transport.h"
+#include "slipway/sdk/copy_bytes.hpp"
 
 namespace slipway::tcp {
 namespace {
@@ -363,6 +364,9 @@ uint8_t* Lane::BodyBegin() {
   Request& r = At(received_);
   if (r.completed) return nullptr;
   body_busy_ = true;
+  // Pages that are lent keep their bytes where they were in them, and registrations mostly begin with a page.
+  body_detours_ = body_lent_ && sdk::MindsLyingBadly() &&
+                  sdk::LieBadly(reinterpret_cast<uintptr_t>(r.local), static_cast<uintptr_t>(r.offset));
   return r.local + body_done_;
 }
 

@@ -80,6 +80,7 @@ class Lane : public Pollable {
   // For Receive(): by whoever receives.
   bool OnFrame(const Frame& frame) SLIPWAY_EXCLUDES(mutex_);
   uint8_t* BodyBegin() SLIPWAY_EXCLUDES(mutex_);
+  bool BodyDetours() const { return body_detours_; }
   bool BodyEnd(uint64_t n) SLIPWAY_EXCLUDES(mutex_);
 
  private:
@@ -158,6 +159,7 @@ class Lane : public Pollable {
   Received outcome_ = Received::kDrained;  // what a poller met that it left to the loop
   uint64_t body_done_ = 0;                 // bytes in place of the read whose body is arriving
   bool body_lent_ = false;                 // the peer lends them
+  bool body_detours_ = false;              // and straight to their place they would come slowly
   bool more_to_send_ = false;              // there was when the last answer came
   bool receive_more_ = false;              // the budget ended before the socket was drained
   std::string refused_;                    // why a frame was not acceptable

@@ -49,6 +49,7 @@ struct ReceiveState {
 // Handler:
 //   bool OnFrame(const Frame&)            a header; false: not acceptable
 //   uint8_t* BodyBegin()                  where the next bytes of the body go, for as long as until BodyEnd; NULL: drop
+//   bool BodyDetours()                    after that: they had better go through the buffer
 //   bool BodyEnd(uint64_t n)              n of them are there; the body is complete when reader.body_left() is 0
 template <typename Handler>
 bool ConsumeBuffer(ReceiveState& s, Handler& h) {
@@ -81,9 +82,10 @@ Received ReceiveOnce(int fd, ReceiveState& s, Handler& h, bool* short_read) {
   iovec iov[2];
   int parts = 0;
   bool direct = false;
+  uint8_t* to = nullptr;
   if (left != 0) {
-    uint8_t* const to = h.BodyBegin();
-    direct = to != nullptr;
+    to = h.BodyBegin();
+    direct = to != nullptr && !h.BodyDetours();
     const uint64_t room = direct ? left : std::min<uint64_t>(left, ReceiveState::kBufferBytes);
     iov[parts++] = {direct ? to : s.buffer.get(), static_cast<size_t>(room)};
     if (direct)
@@ -105,6 +107,7 @@ Received ReceiveOnce(int fd, ReceiveState& s, Handler& h, bool* short_read) {
   const uint64_t body = left != 0 ? std::min(got, left) : 0;
   s.received += got;
   if (left != 0) {
+    if (to != nullptr && !direct) sdk::CopyBytes(to, s.buffer.get(), body);
     s.reader.Body(body);
     s.begin = 0;
     s.end = direct ? got - body : 0;

@@ -40,6 +40,7 @@ class Session : public Pollable {
   // For Receive().
   bool OnFrame(const Frame& frame);
   uint8_t* BodyBegin();
+  static bool BodyDetours() { return false; }
   bool BodyEnd(uint64_t n);
 
  private:

@@ -28,6 +28,7 @@ struct Collector {
     return f.op != Op::kGoodbye;
   }
   uint8_t* BodyBegin() { return frames.size() % 3 == 0 ? nullptr : body.data() + done; }
+  bool BodyDetours() const { return frames.size() % 2 == 0; }
   bool BodyEnd(uint64_t n) {
     done += n;
     if (done > body.size() || body.size() - done != reader.body_left()) std::abort();
