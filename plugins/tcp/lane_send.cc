@@ -16,8 +16,9 @@ namespace {
 
 constexpr size_t kFramesPerCall = 32;
 constexpr size_t kPartsPerCall = 2 * kFramesPerCall + 1;
-// A frame of several requests is no longer than this, so that others need not wait long for its end.
-constexpr uint64_t kJoinedBytes = 1 << 20;
+// A frame of several requests is no longer than this part of what is queued, within these bounds: all of them wait for
+// its end, and so do those that are submitted when they are complete.
+constexpr uint64_t kJoinedPart = 8, kJoinedLeast = 256 << 10, kJoinedMost = 1 << 20;
 // More in one call would hold the lane's other senders up for longer than a system call is worth.
 constexpr uint64_t kBytesPerCall = 1 << 20;
 constexpr uint64_t kLarge = 32 << 10;  // of a request
@@ -125,7 +126,8 @@ uint64_t Lane::handed_out() const { return std::max({in_call_, frame_end_, sent_
 void Lane::BeginFrame(uint64_t index) {
   Request& first = At(index);
   uint64_t bytes = first.length, end = index + 1;
-  const uint64_t limit = std::min(kJoinedBytes, peer_->slice_bytes_max());
+  const uint64_t part = queued_bytes_.load(std::memory_order_relaxed) / kJoinedPart;
+  const uint64_t limit = std::min(std::clamp(part, kJoinedLeast, kJoinedMost), peer_->slice_bytes_max());
   const bool joins = first.write && !first.skipped;
   for (; joins && end < tail_; ++end) {
     Request& r = At(end);
