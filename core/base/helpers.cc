@@ -35,10 +35,6 @@ void Helpers::Start() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-void Helpers::GoThrough(Loop* loop) {
-  for (size_t i = loop->parts; loop->Claim();) loop->part(--i);
-}
-
 // Who is inside before the loop's end is seen there, and who comes after it finds no loop: all of these operations are
 // in one order.
 void Helpers::Help(uint32_t seen) {
@@ -50,20 +46,24 @@ void Helpers::Help(uint32_t seen) {
     if (leaving_.load()) return;
     inside_.fetch_add(1);
     if (Loop* const loop = loop_.load()) {
-      while (loop->Claim()) loop->part(loop->helped.fetch_add(1));
+      while (loop->Claim()) loop->part_(loop->taken_.fetch_add(1));
     }
     inside_.fetch_sub(1);
   }
 }
 
-void Helpers::Run(size_t parts, const std::function<void(size_t)>& part) {
-  Loop loop{part, parts};
-  if (count_ == 0 || parts < 2 || taken_.exchange(true)) return GoThrough(&loop);
+void Helpers::Begin(Loop* loop) {
+  if (count_ == 0 || loop->parts_ < 2 || taken_.exchange(true)) return;
+  loop->helped_ = true;
   if (threads_.empty()) Start();
-  loop_.store(&loop);
+  loop_.store(loop);
   calls_.fetch_add(1);
   calls_.notify_one();
-  GoThrough(&loop);
+}
+
+void Helpers::Finish(Loop* loop) {
+  for (size_t i = loop->parts_; loop->Claim();) loop->part_(--i);
+  if (!loop->helped_) return;
   loop_.store(nullptr);
   while (inside_.load() > 0) std::this_thread::yield();  // until they are done with the parts that they have
   taken_.store(false);

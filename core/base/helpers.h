@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace slipway {
@@ -15,6 +16,25 @@ namespace slipway {
 // it itself, and they take of it what they come in time for. Thread-safe; of two loops at once one has the helpers.
 class Helpers {
  public:
+  // Calls `part` with each of 0 to parts - 1 once, on several threads at a time; it does not throw. Stays where it is
+  // from Begin() to Finish().
+  class Loop {
+   public:
+    Loop(size_t parts, std::function<void(size_t)> part) : part_(std::move(part)), parts_(parts) {}
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+
+   private:
+    friend class Helpers;
+    bool Claim() { return claimed_.fetch_add(1) < parts_; }
+
+    const std::function<void(size_t)> part_;
+    const size_t parts_;
+    bool helped_ = false;             // the helpers have been given it; the caller's
+    std::atomic<size_t> claimed_{0};  // of all; who has claimed one takes the next at its end
+    std::atomic<size_t> taken_{0};    // parts that helpers took
+  };
+
   // A quarter of the processors that this process may use, at most three.
   static uint32_t Fitting();
 
@@ -23,23 +43,22 @@ class Helpers {
   Helpers(const Helpers&) = delete;
   Helpers& operator=(const Helpers&) = delete;
 
-  // Calls `part` with each of 0 to parts - 1 once, on several threads at a time. Returns when all calls have. `part`
-  // does not throw. The caller begins at the end, as what it wrote last is what its own caches still have, and the
-  // helpers at the beginning.
-  void Run(size_t parts, const std::function<void(size_t)>& part);
+  // The helpers wake, which takes them longer than many loops do, and go through the loop. What the caller has to do
+  // besides it does meanwhile. Finish() has to follow.
+  void Begin(Loop* loop);
+  // Goes through what is left of the loop, also of one that was never begun; returns when all calls have. The caller
+  // begins at the end, as what it wrote last is what its own caches still have, and the helpers at the beginning.
+  void Finish(Loop* loop);
+  // Both.
+  void Run(size_t parts, std::function<void(size_t)> part) {
+    Loop loop(parts, std::move(part));
+    Begin(&loop);
+    Finish(&loop);
+  }
 
  private:
-  struct Loop {
-    const std::function<void(size_t)>& part;
-    const size_t parts;
-    std::atomic<size_t> claimed{0};  // of all; who has claimed one takes the next at its end
-    std::atomic<size_t> helped{0};   // parts that helpers took
-    bool Claim() { return claimed.fetch_add(1) < parts; }
-  };
-
   void Start();
   void Help(uint32_t seen);
-  static void GoThrough(Loop* loop);  // the caller
 
   const uint32_t count_;
   std::atomic<bool> taken_{false};    // by a loop

@@ -54,6 +54,30 @@ TEST(HelpersTest, WhatAHelperHasBegunIsWaitedFor) {
   EXPECT_TRUE(over.load());
 }
 
+TEST(HelpersTest, WhatHasBegunGoesOnWithoutTheCaller) {
+  Helpers helpers(1);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> others{0};
+  Helpers::Loop loop(3, [&](size_t) { others.fetch_add(std::this_thread::get_id() != caller ? 1 : 0); });
+  helpers.Begin(&loop);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (others.load() < 3 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  helpers.Finish(&loop);
+  EXPECT_EQ(others.load(), 3);
+}
+
+TEST(HelpersTest, WhatNobodyHasBegunTheCallerDoes) {
+  Helpers helpers(2);
+  std::vector<int> done(3), others(3);
+  Helpers::Loop first(3, [&](size_t i) { ++done[i]; }), second(3, [&](size_t i) { ++others[i]; });
+  helpers.Begin(&first);
+  helpers.Begin(&second);  // has no helpers, as the first has them
+  helpers.Finish(&second);
+  helpers.Finish(&first);
+  EXPECT_EQ(done, std::vector<int>(3, 1));
+  EXPECT_EQ(others, std::vector<int>(3, 1));
+}
+
 TEST(HelpersTest, ALoopThatIsOverIsNotTouchedAnyMore) {
   Helpers helpers(3);
   for (int round = 0; round < 2000; ++round) {
