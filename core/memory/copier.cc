@@ -37,6 +37,7 @@ Status Copier::OpenQueues(const Providers& providers, void* cookie) {
     if (i < service_.pinners_.size()) q.pinner = service_.pinners_[i];
     q.order = static_cast<const sdk::MemoryOrder*>(p.Extension(sdk::kMemoryOrderId));
     q.group = static_cast<const slipway_memory_group*>(p.Extension(SLIPWAY_MEMORY_GROUP_ID));
+    q.ahead = static_cast<const sdk::MemoryAhead*>(p.Extension(sdk::kMemoryAheadId));
     const slipway_status status = p.table->queue_open(p.instance, cookie, &q.queue, &error);
     if (status != SLIPWAY_OK) {
       return FromPlugin(status < 0 ? status : SLIPWAY_E_INTERNAL, error, p.name() + " cannot open a copy queue");
@@ -193,6 +194,21 @@ slipway_status Copier::Poll(slipway_completion* out, uint32_t stride, uint32_t m
   }
   if (!queues_.empty()) next_ = (next_ + 1) % queues_.size();
   return *n > 0 ? SLIPWAY_OK : first;
+}
+
+uint32_t Copier::ReadAhead(const slipway_copy* pieces, uint32_t stride, uint32_t n) {
+  if (n == 0) return 0;
+  MutexLock lock(mutex_);
+  const Queue* const queue = FindQueue(*pieces);
+  if (queue == nullptr || queue->ahead == nullptr) return 0;
+  return std::min(queue->ahead->read(queue->queue, pieces, stride, n), n);
+}
+
+bool Copier::DropAhead() {
+  MutexLock lock(mutex_);
+  bool reads = false;
+  for (const Queue& q : queues_) reads |= q.ahead != nullptr && q.ahead->drop(q.queue) != 0;
+  return reads;
 }
 
 Status Copier::After(uint64_t kind, void* stream) {

@@ -34,6 +34,10 @@ class Copier {
   slipway_status SubmitGroup(uint64_t token, const slipway_copy* pieces, uint32_t stride, uint32_t n,
                              uint32_t* accepted, slipway_error* error) SLIPWAY_EXCLUDES(mutex_);
   slipway_status Poll(slipway_completion* out, uint32_t stride, uint32_t max, uint32_t* n) SLIPWAY_EXCLUDES(mutex_);
+  // What is read ahead of these pieces, and whether some of it still is after it is dropped: see sdk::MemoryAhead. Over
+  // a provider that cannot it is nothing.
+  uint32_t ReadAhead(const slipway_copy* pieces, uint32_t stride, uint32_t n) SLIPWAY_EXCLUDES(mutex_);
+  bool DropAhead() SLIPWAY_EXCLUDES(mutex_);
   static constexpr uint64_t kTokens = uint64_t{1} << 63;
   // Pieces submitted from now on come after what `stream` holds now; see sdk::MemoryOrder.
   Status After(uint64_t kind, void* stream) SLIPWAY_EXCLUDES(mutex_);
@@ -50,6 +54,7 @@ class Copier {
     slipway_copy_queue* queue = nullptr;
     const sdk::MemoryOrder* order = nullptr;
     const slipway_memory_group* group = nullptr;  // null: it has none
+    const sdk::MemoryAhead* ahead = nullptr;      // null: it does not read ahead
     int64_t pinner = -1;                          // the provider's number with the cache
     uint64_t inflight = 0;
   };

@@ -21,6 +21,22 @@ struct MemoryOrder {
   slipway_status (*after)(slipway_copy_queue*, void* stream, slipway_error*);
 };
 
+// ---- reading ahead -------------------------------------------------------------------------------------------------
+// All of a long submission is looked at before the first byte of it moves, and the device has nothing to do meanwhile.
+inline constexpr char kMemoryAheadId[] = "slipway.memory.ahead/1";
+struct MemoryAhead {
+  uint32_t struct_size;
+  uint32_t reserved0;  // 0
+  // [channel][nb] Pieces that are submitted to the queue next, in this order, unless something turns out to be wrong
+  // with what they are part of. The sources of the first of them, as many as it returns, may be read from now on, into
+  // memory of the provider's own: pieces that are submitted then are copied from there. Nothing is written to a
+  // destination. After as many as were given, more may be: those that come after them.
+  uint32_t (*read)(slipway_copy_queue*, const slipway_copy*, uint32_t stride, uint32_t n);
+  // [channel][nb] What is submitted from now on is copied from its sources again. 0: those that were to be read ahead
+  // and were not submitted are not read any more. Otherwise some still are: for who asks again.
+  uint32_t (*drop)(slipway_copy_queue*);
+};
+
 // ---- handles for other processes -----------------------------------------------------------------------------------
 inline constexpr char kMemoryIpcId[] = "slipway.memory.ipc/1";
 struct MemoryIpc {
