@@ -20,6 +20,22 @@ slipway_status After(slipway_copy_queue* queue, void* stream, slipway_error* err
   });
 }
 
+// ---- reading ahead -----------------------------------------------------------------------------------------------
+
+uint32_t ReadAhead(slipway_copy_queue* queue, const slipway_copy* pieces, uint32_t stride, uint32_t n) {
+  if (queue == nullptr || pieces == nullptr || n == 0 || stride < sizeof(slipway_copy)) return 0;
+  uint32_t taken = 0;
+  (void)sdk::Guarded(nullptr, [&] {
+    taken = static_cast<CudaQueue&>(*sdk::AsCopyQueue(queue)).ReadAhead(sdk::Copies(pieces, stride, n));
+    return SLIPWAY_OK;
+  });
+  return taken;
+}
+
+uint32_t DropAhead(slipway_copy_queue* queue) {
+  return queue != nullptr && static_cast<CudaQueue&>(*sdk::AsCopyQueue(queue)).DropAhead() ? 1 : 0;
+}
+
 // ---- handles -----------------------------------------------------------------------------------------------------
 
 slipway_status ExportHandle(slipway_provider* p, const void* addr, uint64_t length, void* buf, size_t* len,
@@ -146,6 +162,7 @@ void TestDisturb(slipway_provider* p) {
 }
 
 constexpr sdk::MemoryOrder kOrder = {sizeof(sdk::MemoryOrder), 0, After};
+constexpr sdk::MemoryAhead kAhead = {sizeof(sdk::MemoryAhead), 0, ReadAhead, DropAhead};
 constexpr sdk::MemoryIpc kIpc = {sizeof(sdk::MemoryIpc), 0, ExportHandle, OpenHandle, CloseHandle};
 constexpr sdk::MemoryDevices kDevices = {sizeof(sdk::MemoryDevices), 0, DeviceCount, Describe, CanReach};
 constexpr sdk::MemoryStats kStats = {sizeof(sdk::MemoryStats), 0, StatsJson};
@@ -156,6 +173,7 @@ constexpr TestMemory kTestMemory = {sizeof(TestMemory), 0, TestAlloc, TestDeallo
 const void* FindExtension(std::string_view id) {
   if (id == SLIPWAY_MEMORY_GROUP_ID) return &sdk::kGroupTable;
   if (id == sdk::kMemoryOrderId) return &kOrder;
+  if (id == sdk::kMemoryAheadId) return &kAhead;
   if (id == sdk::kMemoryIpcId) return &kIpc;
   if (id == sdk::kMemoryDevicesId) return &kDevices;
   if (id == sdk::kMemoryStatsId) return &kStats;

@@ -37,7 +37,7 @@ Lane::Lane(const Driver& driver, Device& device, Direction direction, const Conf
 
 // Flights that have not landed (their copies never ended) keep their stream and events, which the driver still uses.
 Lane::~Lane() {
-  if (streams_[0] == nullptr) return;
+  if (streams_.empty()) return;
   const ThreadGuard guard(driver_, context_);
   if (first_ != nullptr) {
     for (std::unique_ptr<Flight>& f : flights_) f.release();
@@ -45,9 +45,8 @@ Lane::~Lane() {
   }
   for (std::unique_ptr<Flight>& f : flights_) driver_.EventDestroy(f->event);
   if (flag_.word != nullptr) ring_.GiveFlag(flag_);
-  for (const Stream stream : streams_) {
-    if (stream != nullptr) driver_.StreamDestroy(stream);
-  }
+  if (ahead_ != 0) driver_.MemFree(ahead_);
+  for (const Stream stream : streams_) driver_.StreamDestroy(stream);
 }
 
 slipway_status Lane::Open(sdk::Error& err) {
@@ -55,12 +54,13 @@ slipway_status Lane::Open(sdk::Error& err) {
   const ThreadGuard guard(driver_, context_);
   // The most urgent priority: where a kernel of the application's fills the device, ours, which is small, gets the
   // first places that become free.
-  for (Stream& stream : streams_) {
+  const size_t count = direction_ == Direction::kUp ? kTurns + 1 : kTurns;
+  streams_.reserve(count);
+  while (streams_.size() < count) {
+    Stream stream = nullptr;
     const Result r = driver_.StreamCreateWithPriority(&stream, kStreamNonBlocking, device_.stream_priority());
-    if (r != kSuccess) {
-      stream = nullptr;
-      return driver_.Fail(err, r, "cuStreamCreateWithPriority");
-    }
+    if (r != kSuccess) return driver_.Fail(err, r, "cuStreamCreateWithPriority");
+    streams_.push_back(stream);
   }
   if (driver_.StreamWriteValue32 != nullptr) flag_ = ring_.TakeFlag();
   const Method method = config_.method;
@@ -186,8 +186,9 @@ bool Lane::Launch(Flight& flight, PieceList& list) {
   const bool idle = commands_.fetch_add(flight.commands, std::memory_order_relaxed) == 0;
   // Chunks keep to one stream: on two they would share the link and land together, late. What comes alone keeps to the
   // stream before it, as a device takes more than a microsecond to turn to another.
-  const uint32_t turn = flight.chunk != nullptr ? 0 : turn_.fetch_add(idle ? 0 : 1, std::memory_order_relaxed);
-  const Stream stream = streams_[turn % streams_.size()];
+  const bool by_turns = flight.chunk == nullptr && !flight.ahead && !flight.from_ahead;
+  const uint32_t turn = by_turns ? turn_.fetch_add(idle ? 0 : 1, std::memory_order_relaxed) % kTurns : 0;
+  const Stream stream = streams_[flight.ahead || flight.from_ahead ? kTurns : turn];
   flight.result = flight.equal_bytes != 0 ? CopyEqual(flight, stream) : Issue(list, stream);
   // To be told by an event that it is complete takes longer than a microsecond, which only what is short and alone
   // suffers from.
@@ -238,6 +239,11 @@ void Lane::MoveToBlock() {
   group_pieces_ = block->pieces;
 }
 
+DeviceAddress Lane::AheadMemory() {
+  if (!std::exchange(ahead_asked_, true) && driver_.MemAlloc(&ahead_, kAheadBytes) != kSuccess) ahead_ = 0;
+  return ahead_;
+}
+
 Block* Lane::TakeBlockForEqual() {
   Block* const block = ring_.TakeBlock();
   if (block == nullptr || block->address != 0) return block;
@@ -280,6 +286,7 @@ Flight* Lane::TakeFlight(bool always) {
   flight->op = nullptr;
   flight->block = nullptr;
   flight->equal_bytes = flight->flag = 0;
+  flight->ahead = flight->from_ahead = false;
   flight->count = flight->commands = flight->told = 0;
   return flight;
 }

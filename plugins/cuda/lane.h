@@ -1,9 +1,8 @@
-// Two streams of a queue: copies in one direction on one device, and what flies on them. They take turns, so that what
+// The streams of a queue: copies in one direction on one device, and what flies on them. Two take turns, so that what
 // it costs to begin one submission is hidden behind the end of another.
 #ifndef SLIPWAY_PLUGINS_CUDA_LANE_H_
 #define SLIPWAY_PLUGINS_CUDA_LANE_H_
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -50,8 +49,10 @@ struct Flight {
   uint32_t equal_bytes = 0;  // the length of each where they are listed as EqualPieces; else 0
   KernelPiece few[kFew];
   uint32_t count = 0, commands = 0;
-  uint32_t told = 0;  // completions that were polled
-  uint32_t flag = 0;  // what the lane's flag is when it has landed; 0: the event alone tells
+  uint32_t told = 0;        // completions that were polled
+  uint32_t flag = 0;        // what the lane's flag is when it has landed; 0: the event alone tells
+  bool ahead = false;       // it reads into the lane's memory for that, and completes nothing
+  bool from_ahead = false;  // some of its pieces come from there
 
   KernelPiece* pieces() { return block != nullptr ? block->pieces : few; }
 };
@@ -75,7 +76,7 @@ class Lane {
   slipway_status Open(sdk::Error& err);
 
   Context context() const { return context_; }
-  const std::array<Stream, 2>& streams() const { return streams_; }
+  const std::vector<Stream>& streams() const { return streams_; }
   Device& device() const { return device_; }
   Direction direction() const { return direction_; }
   CudaQueue& queue() const { return queue_; }
@@ -116,6 +117,10 @@ class Lane {
   EqualPiece* equal_next() const { return group_->block->equal() + group_->count; }
   uint32_t equal_room() const { return group_limit_ - group_->count; }
   void AddedEqual(uint32_t count) { group_->count += count; }
+  // What is read before it is submitted lies in memory of the device, so much. The first to ask takes it; 0: there was
+  // none to have, which is not asked for again, as a full device takes long to say so.
+  static constexpr uint64_t kAheadBytes = uint64_t{20} << 20;
+  DeviceAddress AheadMemory();
   // Pageable pieces of the submission, by Op::next.
   Op *pageable_first = nullptr, *pageable_last = nullptr;
   uint64_t pageable_bytes = 0;
@@ -129,6 +134,7 @@ class Lane {
   // Whether the flight has landed; kErrorNotReady: it has not.
   Result Look(const Flight& flight);
   Flight* PopFront();
+  Result ahead_result = kSuccess;  // of what was read ahead, and so of what is copied from there
 
   // ---- guarded by the copiers' mutex: pageable pieces that wait for a chunk ---------------------------------------
   Op *waiting_first = nullptr, *waiting_last = nullptr;
@@ -142,6 +148,7 @@ class Lane {
 
  private:
   static constexpr uint32_t kFlightsMax = 256;
+  static constexpr uint32_t kTurns = 2;  // streams that take turns: the first ones
   // Of both streams. The driver blocks callers when about 1024 commands wait on one.
   static constexpr uint32_t kCommandsMax = 768;
   // A group on an idle stream is launched early, so that the device has something to do while the next is put together.
@@ -178,8 +185,12 @@ class Lane {
   Counters& counters_;
   CudaQueue& queue_;
   Context context_ = nullptr;
-  std::array<Stream, 2> streams_{};
+  // Those that take turns, and upwards one for what is read ahead and for what is copied from there, beside which
+  // others go on.
+  std::vector<Stream> streams_;
   std::atomic<uint32_t> turn_{0};
+  DeviceAddress ahead_ = 0;
+  bool ahead_asked_ = false;
   Flag flag_;  // of one flight at a time: one that found none before it
   std::atomic<uint32_t> flags_set_{0};
   uint32_t looks_ = 0;         // guarded by the queue's mutex

@@ -1,6 +1,7 @@
 #include "plugins/cuda/queue.h"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <thread>
 #include <utility>
@@ -15,22 +16,12 @@ namespace {
 // A kernel's piece has its length in 32 bits, and one command should not hold a stream for seconds.
 constexpr uint64_t kStepBytesMax = uint64_t{1} << 30;
 constexpr uint32_t kDirections = 3;
+// What is read ahead and never submitted takes a fraction of a millisecond.
+constexpr std::chrono::seconds kAheadBound{1};
 // So few pieces are not worth being listed as equal, nor is a group that has turned out so a few times.
 constexpr uint32_t kEqualMin = 16, kEqualTries = 4;
 
 uintptr_t At(const void* p) { return reinterpret_cast<uintptr_t>(p); }
-
-// From before addresses are looked up until what they were found to be is on a stream.
-class Submission {
- public:
-  explicit Submission(std::atomic<uint64_t>& count) : count_(count) { count_.fetch_add(1); }
-  ~Submission() { count_.fetch_add(1); }
-  Submission(const Submission&) = delete;
-  Submission& operator=(const Submission&) = delete;
-
- private:
-  std::atomic<uint64_t>& count_;
-};
 
 // Whether all of the range is memory of devices.
 bool IsDevice(RunCache& runs, uintptr_t at, uint64_t length) {
@@ -55,6 +46,8 @@ CudaQueue::CudaQueue(CudaInstance& owner, void* cookie)
       lanes_(static_cast<size_t>(owner.device_count()) * kDirections) {}
 
 CudaQueue::~CudaQueue() {
+  const auto until = std::chrono::steady_clock::now() + kAheadBound;
+  while (DropAhead() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   Unpinning::Get().Remove(*this);
   owner_.copiers().Remove(*this);
   while (users_.load(std::memory_order_acquire) > 0) std::this_thread::yield();  // they are about to leave
@@ -198,12 +191,7 @@ uint32_t CudaQueue::AddEqual(const sdk::Copies& pieces, ThreadGuard& guard) {
     return 0;
   }
   Lane& lane = *r.lane;
-  const auto fits = [&](const slipway_copy& c) {
-    const uintptr_t dst = At(c.dst), src = At(c.src);
-    return c.length == bytes && c.dst_kind == r.dst_kind && c.src_kind == r.src_kind && dst >= r.dst_begin &&
-           dst < r.dst_end && bytes <= r.dst_end - dst && src >= r.src_begin && src < r.src_end &&
-           bytes <= r.src_end - src && ((dst + r.dst_delta) | (src + r.src_delta)) % 16 == 0;
-  };
+  const auto fits = [&](const slipway_copy& c) { return r.HoldsEqual(c, bytes); };
   if (!fits(pieces[0])) return 0;
   uint32_t n = 0;
   while (n < pieces.size()) {
@@ -222,15 +210,19 @@ uint32_t CudaQueue::AddEqual(const sdk::Copies& pieces, ThreadGuard& guard) {
       lane.MakeEqual(*block, static_cast<uint32_t>(bytes));
     }
     EqualPiece* const at = lane.equal_next();
-    const uint32_t most = std::min(lane.equal_room(), pieces.size() - n);
+    uint32_t most = std::min(lane.equal_room(), pieces.size() - n);
+    // What was read ahead has a stream of its own.
+    const bool ahead = ahead_.left() > 0;
+    if (ahead) most = static_cast<uint32_t>(std::min<size_t>(most, ahead_.left()));
     uint32_t k = 0;
     for (; k < most && fits(pieces[n + k]); ++k) {
       const slipway_copy& c = pieces[n + k];
       at[k] = {At(c.dst) + r.dst_delta, At(c.src) + r.src_delta};
     }
+    if (ahead) UseAhead(lane, at, k);
     lane.AddedEqual(k);
     n += k;
-    if (lane.group_full()) {
+    if (lane.group_full() || (ahead && ahead_.left() == 0)) {
       guard.Use(lane.context());
       LaunchGroup(lane);
     }

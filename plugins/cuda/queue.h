@@ -29,6 +29,9 @@ class CudaQueue final : public sdk::CopyQueue {
   slipway_status SubmitGroup(uint64_t token, const sdk::Copies& pieces, uint32_t& accepted, sdk::Error& err) override
       SLIPWAY_EXCLUDES(mutex_);
   slipway_status Poll(sdk::Completions& out) override SLIPWAY_EXCLUDES(mutex_);
+  // [channel] See sdk::MemoryAhead.
+  uint32_t ReadAhead(const sdk::Copies& pieces) SLIPWAY_EXCLUDES(mutex_);
+  bool DropAhead() SLIPWAY_EXCLUDES(mutex_);
   // [channel] Pieces submitted from now on are copied after what `stream` holds now.
   slipway_status After(Stream stream, sdk::Error& err) SLIPWAY_EXCLUDES(mutex_);
 
@@ -75,6 +78,41 @@ class CudaQueue final : public sdk::CopyQueue {
     DeviceAddress dst_delta = 0, src_delta = 0;
     uint32_t flags = 0;
     bool pageable = false;
+
+    // Whether the piece is of so many bytes, can be listed as one of many such, and is what the last one was found to
+    // be.
+    bool HoldsEqual(const slipway_copy& c, uint64_t bytes) const {
+      const auto dst = reinterpret_cast<uintptr_t>(c.dst), src = reinterpret_cast<uintptr_t>(c.src);
+      return c.length == bytes && c.dst_kind == dst_kind && c.src_kind == src_kind && dst >= dst_begin &&
+             dst < dst_end && bytes <= dst_end - dst && src >= src_begin && src < src_end && bytes <= src_end - src &&
+             ((dst + dst_delta) | (src + src_delta)) % 16 == 0;
+    }
+  };
+  // What was read ahead lies one after the other in the order of `sources`, each of so many bytes. It is `used` in that
+  // order, or not at all.
+  struct Ahead {
+    Lane* lane = nullptr;
+    DeviceAddress memory = 0;
+    uint64_t bytes = 0;
+    std::vector<DeviceAddress> sources;
+    size_t used = 0;
+
+    size_t left() const { return sources.size() - used; }
+    void Clear() {
+      sources.clear();
+      used = 0;
+    }
+  };
+  // From before addresses are looked up until what they were found to be is on a stream.
+  class Submission {
+   public:
+    explicit Submission(std::atomic<uint64_t>& count) : count_(count) { count_.fetch_add(1); }
+    ~Submission() { count_.fetch_add(1); }
+    Submission(const Submission&) = delete;
+    Submission& operator=(const Submission&) = delete;
+
+   private:
+    std::atomic<uint64_t>& count_;
   };
   enum class Added { kYes, kNoRoom, kFault };
 
@@ -83,6 +121,9 @@ class CudaQueue final : public sdk::CopyQueue {
                         sdk::Error& err);
   // Of a group: as many as are alike, which may be none. Others are left to the functions below.
   uint32_t AddEqual(const sdk::Copies& pieces, ThreadGuard& guard);
+  // Has the pieces, just listed as the group's, copied from what was read ahead of them.
+  void UseAhead(Lane& lane, EqualPiece* pieces, uint32_t count);
+  uint32_t LaunchAhead(Lane& lane, const sdk::Copies& pieces);
   Added AddQuickly(const slipway_copy& piece, ThreadGuard& guard);
   Added AddPiece(const slipway_copy& piece, ThreadGuard& guard, slipway_status& fault, sdk::Error& err);
   // Finds out about the first bytes of what is left of a piece.
@@ -126,13 +167,14 @@ class CudaQueue final : public sdk::CopyQueue {
   Op* ready_ = nullptr;       // completions for the next poll, and flights that have some
   Flight* telling_ = nullptr;
   Recent recent_;
+  Ahead ahead_;
   // By device, as it sees memory; one more to find out about memory of which it is not known whose it is, where there
   // are several devices.
   std::vector<RunCache> runs_;
 
   std::atomic<uint64_t> submissions_{0};  // that began and that ended: odd while one is under way
   std::atomic<uint32_t> users_{0}, polls_{0};
-  std::atomic<uint32_t> flights_{0}, chunk_flights_{0};
+  std::atomic<uint32_t> flights_{0}, chunk_flights_{0}, ahead_flights_{0};
   std::atomic<uint32_t> polls_seen_{0};  // by the thread that harvests
   std::atomic<bool> any_done_{false};    // there is something in the lists of what is done
 

@@ -41,6 +41,7 @@ void CudaQueue::Land(Flight* flight, Landing& landing) {
     flight->lane->GiveFlight(flight);
     return;
   }
+  if (flight->ahead) return flight->lane->GiveFlight(flight);
   flight->next = nullptr;
   (landed_last_ != nullptr ? landed_last_->next : landed_first_) = flight;
   landed_last_ = flight;
@@ -55,6 +56,11 @@ void CudaQueue::HarvestLocked(Landing& landing) {
       const Result r = lane->Look(*flight);
       if (r == kErrorNotReady) break;
       if (r != kSuccess && flight->result == kSuccess) flight->result = r;
+      if (flight->from_ahead && flight->result == kSuccess) flight->result = lane->ahead_result;
+      if (flight->ahead) {
+        ahead_flights_.fetch_sub(1);
+        if (lane->ahead_result == kSuccess) lane->ahead_result = flight->result;
+      }
       lane->PopFront();
       const bool chunk = flight->chunk != nullptr && !flight->chunk->caller_copies;
       flights_.fetch_sub(1);

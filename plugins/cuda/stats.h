@@ -17,6 +17,7 @@ namespace slipway::cuda {
   X(batch_copies)                                                                 \
   X(kernel_copies) /* pieces, or parts of pieces, by the way they went */         \
   X(kernel_launches)                                                              \
+  X(read_ahead) /* pieces, before they were submitted */                          \
   X(batch_calls)                                                                  \
   X(ring_bytes)                                                                   \
   X(ring_chunks)                                                                  \
