@@ -1,24 +1,18 @@
 // The C API of engines, memory, segments and transfers: checks arguments, stops exceptions, and calls the node.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "core/config/reader.h"
-#include "core/engine/equal_requests.h"
+#include "core/engine/caller_requests.h"
 #include "core/engine/handles.h"
 #include "slipway/engine.h"
-
-// A batch handle is the batch itself.
-struct slipway_segment {
-  std::shared_ptr<slipway::Node> node;
-  std::unique_ptr<slipway::SharedSegment> segment;
-};
 
 namespace slipway {
 namespace {
 
+// A batch handle is the batch itself.
 BatchState* Unwrap(slipway_batch* batch) { return reinterpret_cast<BatchState*>(batch); }
 slipway_batch* Wrap(BatchState* batch) { return reinterpret_cast<slipway_batch*>(batch); }
 
@@ -32,152 +26,6 @@ slipway_status Create(Result<Options> options, const std::string& source, slipwa
   *out = new slipway_engine{std::move(*node)};
   return SLIPWAY_OK;
 }
-
-// `dispatcher`: as which the segment is to be known.
-slipway_status ToSpec(const slipway_engine& engine, const slipway_request& request, size_t dispatcher,
-                      KindLookup& kinds, RequestSpec* spec, const char** why) {
-  const auto bad = [why](const char* what) {
-    *why = what;
-    return SLIPWAY_E_INVALID;
-  };
-  if (request.flags != 0 || request.reserved != 0) return bad("flags and reserved must be 0");
-  if (request.segment == nullptr) return bad("segment is null");
-  if (request.segment->node != engine.node) return bad("the segment was opened by another engine");
-  spec->op = request.op;
-  spec->local = request.local;
-  spec->length = request.length;
-  spec->segment = Dispatchers::OpenedIn(*request.segment->segment, dispatcher);
-  if (spec->segment == nullptr) {
-    Result<RemoteSegment*> opened = engine.node->dispatchers().In(*request.segment->segment, dispatcher);
-    if (!opened.ok()) {
-      *why = "the engine is being destroyed, or was when the segment was to be opened for one more thread";
-      return opened.status().code();
-    }
-    spec->segment = *opened;
-  }
-  spec->offset = request.offset;
-  const auto local = reinterpret_cast<uint64_t>(request.local);
-  const bool some = request.length > 0 && request.local != nullptr && local + request.length > local;
-  spec->local_kind = some ? kinds.KindOf(request.local, request.length) : uint64_t{SLIPWAY_MEM_HOST};
-  return SLIPWAY_OK;
-}
-
-// The application's requests, as they lie in its memory.
-class RequestsOfCaller final : public RequestSource {
- public:
-  RequestsOfCaller(const slipway_engine& engine, const slipway_request* first, size_t count, size_t dispatcher)
-      : engine_(engine), first_(first), count_(count), dispatcher_(dispatcher), kinds_(engine.node->Kinds()) {}
-  size_t size() const override { return count_; }
-  slipway_status Get(size_t i, RequestSpec* spec, const char** why) override {
-    const slipway_request& r = first_[i];
-    if (r.segment == segment_ && (r.flags | r.reserved) == 0 && r.length > 0 && kinds_.Holds(r.local, r.length)) {
-      *spec = {r.op, r.local, r.length, found_, r.offset, kind_};
-      return SLIPWAY_OK;
-    }
-    segment_ = nullptr;
-    const slipway_status status = ToSpec(engine_, r, dispatcher_, kinds_, spec, why);
-    if (status == SLIPWAY_OK && r.length > 0 && kinds_.Holds(r.local, r.length)) {
-      segment_ = r.segment;
-      found_ = spec->segment;
-      kind_ = spec->local_kind;
-    }
-    return status;
-  }
-  size_t CountAlike(size_t first, const RequestSpec& like, uint64_t longest) override {
-    if (segment_ == nullptr || like.segment != found_) return 0;
-    // A device waits for this, and one core does not get near what the memory could give.
-    const size_t left = count_ - first;
-    if (left >= kManyRequests && kind_ != SLIPWAY_MEM_HOST && !parted_) {
-      const size_t parts = (left + kPartRequests - 1) / kPartRequests;
-      std::atomic<size_t> end{count_};  // before the first that is not
-      engine_.node->helpers().Run(parts, [&](size_t part) {
-        const size_t from = first + part * kPartRequests, to = std::min(count_, from + kPartRequests);
-        if (from >= end.load(std::memory_order_relaxed)) return;
-        const size_t at = SkipAlike(from, to, like, longest);
-        size_t least = end.load(std::memory_order_relaxed);
-        while (at < to && at < least && !end.compare_exchange_weak(least, at, std::memory_order_relaxed)) continue;
-      });
-      parted_ = end.load(std::memory_order_relaxed) < count_;
-      return end.load(std::memory_order_relaxed) - first;
-    }
-    return SkipAlike(first, count_, like, longest) - first;
-  }
-  size_t CountOn(size_t first, const RequestSpec& like, size_t max) override {
-    if (segment_ == nullptr || like.segment != found_) return 0;
-    const size_t end = std::min(count_, first + max);
-    const char* local = static_cast<const char*>(like.local) + like.length;
-    uint64_t offset = like.offset + like.length;
-    size_t i = first;
-    for (; i < end; ++i, local += like.length, offset += like.length) {
-      const slipway_request& r = first_[i];
-      const bool on = r.local == local && r.offset == offset && r.length == like.length && r.segment == segment_ &&
-                      r.op == like.op && (r.flags | r.reserved) == 0 && kinds_.Holds(r.local, r.length);
-      if (!on) break;
-    }
-    return i - first;
-  }
-  size_t WriteAlike(size_t first, const RequestSpec& like, const View& view, slipway_copy* out, size_t max) override {
-    if (segment_ == nullptr || like.segment != found_ || like.length > view.bytes) return 0;
-    const size_t end = std::min(count_, first + max);
-    const bool read = like.op == SLIPWAY_OP_READ;
-    const uint64_t last = view.bytes - like.length;
-    size_t i = first;
-    for (; i < end; ++i) {
-      const slipway_request& r = first_[i];
-      __builtin_prefetch(reinterpret_cast<const char*>(&r) + kAheadBytes, 0, 1);
-      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
-                         r.length == like.length && r.offset - view.begin <= last && kinds_.Holds(r.local, r.length);
-      if (!alike) break;
-      char* const there = view.base + (r.offset - view.begin);
-      *out++ = read ? slipway_copy{0, r.local, there, r.length, like.local_kind, view.mem_kind}
-                    : slipway_copy{0, there, r.local, r.length, view.mem_kind, like.local_kind};
-    }
-    return i - first;
-  }
-
- private:
-  static constexpr size_t kAheadBytes = 4096;
-  static constexpr size_t kManyRequests = 16384, kPartRequests = 1024;
-
-  // The first in [first, end) that is not like the others; `end`: all are. Any thread.
-  size_t SkipAlike(size_t first, size_t end, const RequestSpec& like, uint64_t longest) const {
-    const uint64_t segment_bytes = found_->length;
-    size_t i = first;
-    while (i < end) {
-      i = SkipEqual(i, end, like);
-      if (i == end) break;
-      const slipway_request& r = first_[i];
-      const bool alike = r.segment == segment_ && r.op == like.op && (r.flags | r.reserved) == 0 &&
-                         r.length - 1 < longest && r.offset <= segment_bytes && r.length <= segment_bytes - r.offset &&
-                         kinds_.Holds(r.local, r.length);
-      if (!alike) break;
-      ++i;
-    }
-    return i;
-  }
-  // Past those that are also as long, as most are.
-  size_t SkipEqual(size_t first, size_t end, const RequestSpec& like) const {
-    if (like.length > found_->length || like.length > kinds_.bytes()) return first;
-    EqualRequests equal;
-    equal.op = like.op;
-    equal.local = kinds_.begin();
-    equal.local_room = kinds_.bytes() - like.length;
-    equal.length = like.length;
-    equal.segment = segment_;
-    equal.offset_room = found_->length - like.length;
-    return first + CountEqual(first_ + first, end - first, equal);
-  }
-
-  const slipway_engine& engine_;
-  const slipway_request* const first_;
-  const size_t count_, dispatcher_;
-  KindLookup kinds_;
-  // Of the last request whose memory lies in what `kinds_` knows: what others like it become.
-  const slipway_segment* segment_ = nullptr;  // null: there is none
-  RemoteSegment* found_ = nullptr;
-  uint64_t kind_ = 0;
-  bool parted_ = false;  // not all were alike, and are not looked at by several again
-};
 
 // Whether a request that is complete at once can be told from one with other options.
 bool IsPlain(const slipway_submit_options* options) {

@@ -13,6 +13,11 @@ struct slipway_engine {
   std::shared_ptr<slipway::Node> node;
 };
 
+struct slipway_segment {
+  std::shared_ptr<slipway::Node> node;
+  std::unique_ptr<slipway::SharedSegment> segment;
+};
+
 namespace slipway {
 
 // Runs the body of an entry; no exception leaves it.

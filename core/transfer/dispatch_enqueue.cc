@@ -66,12 +66,12 @@ void Dispatcher::Begin(RequestState* request, uint64_t now_ns) {
 
 // The batch is not complete before all of it has been added, since all count from the beginning, and is not freed
 // before the lock is.
-void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns) {
+void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns,
+                         DirectPass* pass) {
   const size_t count = source.size();
   held_.AddHeld(Counter::kBatches);
   held_.AddHeld(Counter::kRequests, count);
-  DirectPass pass;
-  pass.requests = count;
+  if (ahead_ != nullptr && ahead_ != pass) DropAhead();
   uint64_t taken = 0;
   // What was added last and has not begun: more may go with it.
   RequestState *run = nullptr, *run_end = nullptr;
@@ -94,11 +94,11 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
                                                      : priority == PriorityClass::kBulk;
     batch->bulk |= request->bulk;
     batch->lengthy |= spec.length >= kLengthyBytes;
-    if (any_direct_ && GoDirect(&pass, request, now_ns)) {
+    if (any_direct_ && GoDirect(pass, request, now_ns)) {
       begin_run();
       ++taken;
-      if (pass.group != nullptr && i + 1 < count) {
-        const size_t alike = AddAlike(&pass, source, i + 1, spec, *request);
+      if (pass->group != nullptr && i + 1 < count) {
+        const size_t alike = AddAlike(pass, source, i + 1, spec, *request);
         taken += alike;
         i += alike;
       }
@@ -112,7 +112,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
       }
       run_end = request + 1;
       taken += kSlowOne;
-      if (!any_direct_ || pass.never) {
+      if (!any_direct_ || pass->never) {
         const size_t on = AddOn(source, i + 1, spec, run, request);
         run_end += on;
         taken += on * kSlowOne;
@@ -122,17 +122,18 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
     // A long batch begins to move before all of it has been looked at.
     if (taken < kTakenAtOnce || (!batch->inflight && run == nullptr)) continue;
     // A group of copies is full soon, and is better not cut.
-    if (pass.group != nullptr && taken < 2 * kTakenAtOnce) continue;
+    if (pass->group != nullptr && taken < 2 * kTakenAtOnce) continue;
     taken = 0;
     begin_run();
-    pass.hold ? CloseGroup(&pass) : LeaveDirect(&pass);
+    pass->hold ? CloseGroup(pass) : LeaveDirect(pass);
     ProgressLocked();
   }
   begin_run();
-  LeaveDirect(&pass);
-  batch->at_once = pass.done_in_all == count && !batch->on_complete;
+  if (pass->ahead != nullptr) EndAhead(pass);
+  LeaveDirect(pass);
+  batch->at_once = pass->done_in_all == count && !batch->on_complete;
   if (!batch->at_once) ListInflight(batch);
-  CountDone(&pass, batch);
+  CountDone(pass, batch);
 }
 
 }  // namespace slipway

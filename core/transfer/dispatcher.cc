@@ -120,9 +120,9 @@ void Dispatcher::Stop() {
       CutShort(b, SLIPWAY_E_CLOSED);
     }
     // Every batch that was cut short has a time by which it is complete or its transport is given up.
-    while (inflight_ != nullptr) {
+    while (inflight_ != nullptr || aheads_ > 0) {
       ProgressLocked();
-      if (inflight_ != nullptr) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
+      if (inflight_ != nullptr || aheads_ > 0) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
     }
     exit_ = true;
   }
@@ -188,7 +188,7 @@ bool IsFine(const RequestSpec& spec, uint64_t longest) {
          spec.local != nullptr && !Wraps(reinterpret_cast<uint64_t>(spec.local), spec.length);
 }
 
-Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named) const {
+Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named, DirectPass* pass) {
   const size_t count = source.size();
   if (count == 0) return Status(SLIPWAY_E_INVALID, "a batch needs at least one request");
   if (count > options_.max_batch_requests) {
@@ -197,6 +197,7 @@ Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsN
   }
   if (spec.priority > PriorityClass::kBulk) return Status(SLIPWAY_E_INVALID, "unknown priority");
   uint32_t misses = 0;
+  bool begun = false;
   for (size_t i = 0; i < count; ++i) {
     RequestSpec request;
     const char* why = "";
@@ -207,6 +208,13 @@ Status Dispatcher::Check(RequestSource& source, const BatchSpec& spec, SegmentsN
     }
     named->Add(request.segment);
     if (i + 1 == count || misses == kMissesMax || request.length == 0) continue;
+    if (count - i >= kLongSubmission && request.local_kind != SLIPWAY_MEM_HOST && !begun) {
+      begun = true;
+      // The device first: it takes longer than those who look have left when they are awake.
+      const bool ahead = i == 0 && spec.stream_kind == 0 && BeginAhead(source, request, pass);
+      source.BeginCount(i + 1, request, options_.max_request_bytes);
+      if (ahead) ReadOnAhead(source, request, pass);
+    }
     const size_t alike = source.CountAlike(i + 1, request, options_.max_request_bytes);
     i += alike;
     if (alike == 0) ++misses;
@@ -235,8 +243,19 @@ Result<BatchState*> Dispatcher::Submit(std::span<const RequestSpec> specs, const
 Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
                                        const std::function<void(BatchState*)>& accepted) {
   SegmentsNamed named;
-  SLIPWAY_RETURN_IF_ERROR(Check(source, spec, &named));
+  struct Pass : DirectPass {
+    explicit Pass(Dispatcher* d) : dispatcher(d) {}
+    ~Pass() {  // what was read ahead is of no use where the submission is refused
+      if (ahead == nullptr) return;
+      MutexLock lock(dispatcher->mutex_);
+      dispatcher->EndAhead(this);
+      dispatcher->LeaveDirect(this);
+    }
+    Dispatcher* const dispatcher;
+  } pass(this);
   const size_t count = source.size();
+  pass.requests = count;
+  SLIPWAY_RETURN_IF_ERROR(Check(source, spec, &named, &pass));
   const uint64_t now_ns = clock_.NowNs();
   auto owned = std::make_unique<BatchState>(count, &spare_requests_);
   BatchState* const batch = owned.get();
@@ -259,7 +278,7 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     if (accepted) accepted(batch);
     const Round round(this);
     const bool caught_up = busy_links_.empty();
-    Enqueue(batch, source, spec.priority, now_ns);
+    Enqueue(batch, source, spec.priority, now_ns, &pass);
     if (batch->at_once) return batch;
     Looked();
     ProgressLocked(now_ns, caught_up);

@@ -48,22 +48,6 @@ struct BatchSpec {
   void* stream = nullptr;       // copies of that kind of memory come after what it holds when the batch is submitted
 };
 
-// What a target offers, to be opened.
-struct SegmentTarget {
-  struct Offer {
-    std::string protocol;
-    uint32_t protocol_min = 0, protocol_max = 0;
-    std::string address;
-    std::vector<RemotePiece> pieces;  // sorted, not overlapping, within the segment
-    std::vector<std::string> blobs;   // as many
-  };
-  std::string name, node, instance_id;
-  uint64_t length = 0;
-  bool readable = false, writable = false;
-  Locality locality = Locality::kOtherHost;
-  std::vector<Offer> offers;
-};
-
 struct Explanation {
   std::vector<RouteFacts> transports;  // names point into the transports
   RoutePlan plan;
@@ -198,15 +182,17 @@ class Dispatcher {
     const RemoteSegment* segment = nullptr;
     slipway_remote* remote = nullptr;  // that is entered; null: the last request does not go direct
     DirectRun* run = nullptr;
-    DirectGroup* group = nullptr;   // that is being put together
-    uint32_t group_limit = 0;       // requests; 0: there was no group yet
-    size_t requests = 0;            // in the whole submission
-    uint64_t begin = 0, bytes = 0;  // of the segment, that lie at `base`
-    uint64_t copied_bytes = 0;      // on this thread, in the whole submission
-    uint64_t done = 0;              // requests that are complete and not accounted for, all of this length
-    uint64_t done_in_all = 0;       // in the whole submission
-    bool hold = false;              // a memory provider copies
-    bool never = false;             // whatever is like the last request goes by a transport that has no such thing
+    DirectGroup* group = nullptr;    // that is being put together
+    uint32_t group_limit = 0;        // requests; 0: there was no group yet
+    size_t requests = 0;             // in the whole submission
+    uint64_t begin = 0, bytes = 0;   // of the segment, that lie at `base`
+    uint64_t copied_bytes = 0;       // on this thread, in the whole submission
+    uint64_t done = 0;               // requests that are complete and not accounted for, all of this length
+    uint64_t done_in_all = 0;        // in the whole submission
+    bool hold = false;               // a memory provider copies
+    bool never = false;              // whatever is like the last request goes by a transport that has no such thing
+    RemoteSegment* ahead = nullptr;  // from which requests are read before all have been looked at; null: none
+    uint32_t ahead_requests = 0;     // that are
     uint8_t op, number;
     uint32_t access;
     uint64_t local_kind, length;
@@ -246,7 +232,8 @@ class Dispatcher {
   };
 
   // dispatcher.cc: batches, progress
-  Status Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named) const;
+  Status Check(RequestSource& source, const BatchSpec& spec, SegmentsNamed* named, DirectPass* pass)
+      SLIPWAY_EXCLUDES(mutex_);
   Status CheckOne(const RequestSpec& spec) const;
   bool AnyClosed(RequestSource& source, const SegmentsNamed& named) const SLIPWAY_REQUIRES(mutex_);
   Status ComeAfter(const BatchSpec& spec) const;
@@ -256,7 +243,7 @@ class Dispatcher {
   void RunCallbacks() SLIPWAY_EXCLUDES(mutex_);
 
   // dispatch_enqueue.cc: what was just submitted
-  void Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns)
+  void Enqueue(BatchState* batch, RequestSource& source, PriorityClass priority, uint64_t now_ns, DirectPass* pass)
       SLIPWAY_REQUIRES(mutex_);
   void ListInflight(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
   void Begin(RequestState* request, uint64_t now_ns) SLIPWAY_REQUIRES(mutex_);
@@ -386,6 +373,14 @@ class Dispatcher {
   void SweepDirect() SLIPWAY_REQUIRES(mutex_);
   void AbandonDirect(BatchState* batch) SLIPWAY_REQUIRES(mutex_);
 
+  // dispatch_ahead.cc: what a device reads before it is known that all requests are right
+  bool BeginAhead(RequestSource& source, const RequestSpec& first, DirectPass* pass) SLIPWAY_EXCLUDES(mutex_);
+  void ReadOnAhead(RequestSource& source, const RequestSpec& first, DirectPass* pass) SLIPWAY_EXCLUDES(mutex_);
+  bool ReadAhead(RequestSource& source, const RequestSpec& first, uint32_t most, DirectPass* pass)
+      SLIPWAY_REQUIRES(mutex_);
+  void DropAhead() SLIPWAY_REQUIRES(mutex_);
+  void EndAhead(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
+
   // dispatch_copies.cc: copies to and from staging
   void StartCopy(Slice* slice, bool in) SLIPWAY_REQUIRES(mutex_);
   void OnCopied(Slice* slice) SLIPWAY_REQUIRES(mutex_);
@@ -472,6 +467,8 @@ class Dispatcher {
   std::deque<DirectGroup*> waiting_groups_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted
   std::vector<slipway_copy> direct_pieces_ SLIPWAY_GUARDED_BY(mutex_);  // of the group written down last; room for more
   const DirectGroup* written_down_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
+  const DirectPass* ahead_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // whose pieces come next; null: nothing is read ahead
+  uint32_t aheads_ SLIPWAY_GUARDED_BY(mutex_) = 0;                // passes that have read ahead
   std::deque<DirectRun> runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<DirectRun*> free_runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::deque<DirectGroup> groups_ SLIPWAY_GUARDED_BY(mutex_);

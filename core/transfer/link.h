@@ -88,6 +88,22 @@ struct SegmentRoute {
   std::vector<slipway_remote*> remotes;  // as long as pieces; null: not imported
 };
 
+// What a target offers, to be opened.
+struct SegmentTarget {
+  struct Offer {
+    std::string protocol;
+    uint32_t protocol_min = 0, protocol_max = 0;
+    std::string address;
+    std::vector<RemotePiece> pieces;  // sorted, not overlapping, within the segment
+    std::vector<std::string> blobs;   // as many
+  };
+  std::string name, node, instance_id;
+  uint64_t length = 0;
+  bool readable = false, writable = false;
+  Locality locality = Locality::kOtherHost;
+  std::vector<Offer> offers;
+};
+
 // A segment that the application opened. Constant but for what is marked.
 class RemoteSegment {
  public:

@@ -24,6 +24,9 @@ struct RequestSpec {
   uint64_t local_kind = SLIPWAY_MEM_HOST;
 };
 
+// So many requests are looked at by several threads, and a device begins to read before all have been.
+inline constexpr size_t kLongSubmission = 16384;
+
 // The requests of one submission. Each is asked for twice: all are checked before the first is taken.
 class RequestSource {
  public:
@@ -35,6 +38,8 @@ class RequestSource {
   // of local memory, of 1 to `longest` bytes within the segment. Long batches are mostly so, and nothing of them moves
   // before this has looked at all: it has to be quick. May be less than it could, also 0.
   virtual size_t CountAlike(size_t /*first*/, const RequestSpec& /*like*/, uint64_t /*longest*/) { return 0; }
+  // The same will be asked by CountAlike(): others may begin with it. Nothing but WriteAlike() is called before.
+  virtual void BeginCount(size_t /*first*/, const RequestSpec& /*like*/, uint64_t /*longest*/) {}
   // Of those, the ones as long as `like` of which each begins where the one before it ends, on both sides: at most
   // `max`.
   virtual size_t CountOn(size_t /*first*/, const RequestSpec& /*like*/, size_t /*max*/) { return 0; }
