@@ -96,6 +96,7 @@ class CudaQueue final : public sdk::CopyQueue {
     uint64_t bytes = 0;
     std::vector<DeviceAddress> sources;
     size_t used = 0;
+    bool loose = false;  // it may still be read, and what of it was submitted may be complete before that
 
     size_t left() const { return sources.size() - used; }
     void Clear() {

@@ -72,6 +72,7 @@ uint32_t CudaQueue::LaunchAhead(Lane& lane, const sdk::Copies& pieces) {
   PieceList none;
   const bool flies = lane.Launch(*flight, none), good = flies && flight->result == kSuccess;
   if (flies) {
+    ahead_.loose = true;
     ahead_flights_.fetch_add(1);
     owner_.copiers().Launched(false);
     Push(lane, flight);
@@ -92,12 +93,16 @@ void CudaQueue::UseAhead(Lane& lane, EqualPiece* pieces, uint32_t count) {
     pieces[i].src = ahead_.memory + ahead_.used++ * ahead_.bytes;
     lane.group()->from_ahead = true;
   }
-  if (ahead_.used == ahead_.sources.size()) ahead_.Clear();
+  if (ahead_.used < ahead_.sources.size()) return;
+  // All of it is submitted, and is copied after it is read, on the same stream.
+  ahead_.loose = false;
+  ahead_.Clear();
 }
 
 bool CudaQueue::DropAhead() {
   ahead_.Clear();
-  if (ahead_flights_.load() == 0) return false;
+  ahead_.loose &= ahead_flights_.load() > 0;
+  if (!ahead_.loose) return false;
   Landing landing;
   {
     const ThreadGuard guard(driver_, owner_.home().context());
@@ -105,7 +110,8 @@ bool CudaQueue::DropAhead() {
     HarvestLocked(landing);
   }
   HandOver(landing, false);
-  return ahead_flights_.load() > 0;
+  ahead_.loose = ahead_flights_.load() > 0;
+  return ahead_.loose;
 }
 
 }  // namespace slipway::cuda

@@ -159,6 +159,21 @@ TEST_F(CudaAheadTest, WhatIsReadStaysPinned) {
   EXPECT_EQ(Unpin(pin_), SLIPWAY_OK);
 }
 
+// Whose completion tells that it has been read: a device that is busy for long holds nobody up.
+TEST_F(CudaAheadTest, WhatIsAllSubmittedIsNotWaitedFor) {
+  SLIPWAY_NEEDS_FAKE();
+  FakeCuda()->hold(1);
+  ASSERT_EQ(Read(Blocks()), kBlocks);
+  uint32_t accepted = 0;
+  ASSERT_EQ(SubmitGroup(1, Blocks(), &accepted), SLIPWAY_OK);
+  ASSERT_EQ(accepted, kBlocks);
+  EXPECT_FALSE(Drop());
+  EXPECT_EQ(Unpin(pin_), SLIPWAY_E_BUSY);
+  FakeCuda()->hold(0);
+  EXPECT_EQ(Drain(1).at(0).status, SLIPWAY_OK);
+  ExpectBlocks(host_memory_);
+}
+
 TEST_F(CudaAheadTest, AQueueIsClosedWhileItReads) {
   SLIPWAY_NEEDS_FAKE();
   FakeCuda()->hold(1);
