@@ -438,8 +438,8 @@ class Dispatcher {
   BatchState* led_for_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // what the leading waiter waits for; null: none leads
   bool leader_asleep_ SLIPWAY_GUARDED_BY(mutex_) = false;
   bool thread_aside_ SLIPWAY_GUARDED_BY(mutex_) = false;  // it does not watch the transports
-  bool recall_ SLIPWAY_GUARDED_BY(mutex_) = false;        // it is away for long: who submits more than brief things rings
-  bool event_fds_ SLIPWAY_GUARDED_BY(mutex_) = false;     // some transport has a descriptor
+  bool recall_ SLIPWAY_GUARDED_BY(mutex_) = false;     // it is away for long: who submits more than brief things rings
+  bool event_fds_ SLIPWAY_GUARDED_BY(mutex_) = false;  // some transport has a descriptor
   std::vector<Lane> lanes_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Link>> links_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<Link*> busy_links_ SLIPWAY_GUARDED_BY(mutex_);

@@ -163,8 +163,8 @@ void IoLoop::RunQueued() {
 }
 
 // Asking the socket itself, where the next request is most likely to come, takes one system call less than asking epoll
-// whether to. The others, and whoever wakes the loop, have their turn in between: the later, the longer nothing came from
-// them.
+// whether to. The others, and whoever wakes the loop, have their turn in between: the later, the longer nothing came
+// from them.
 bool IoLoop::LookAtLast() {
   if (last_ == nullptr || ++looks_ >= looks_max_ || wake_pending_.load(std::memory_order_relaxed)) return false;
   if (last_->Look()) patience_.OnEvent(now_ns_);

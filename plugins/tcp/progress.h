@@ -115,7 +115,7 @@ class IoLoop {
   std::vector<Pollable*> owned_;      // of those, the loop's to delete
   std::vector<Pollable*> graveyard_;  // to be deleted at the end of the round
   Patience patience_;
-  Pollable* last_ = nullptr;  // that had an event
+  Pollable* last_ = nullptr;                    // that had an event
   uint32_t looks_ = 0, looks_max_ = kFewLooks;  // at the last since one at all, and how many it may be
   uint64_t now_ns_ = 0;
 };
