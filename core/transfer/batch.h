@@ -226,6 +226,8 @@ struct BatchState {
   BatchState* next_completed = nullptr;
 };
 
+int MakeEventFd(BatchState* batch);  // the batch's own; one call at a time
+
 inline uint32_t RequestState::Access() const {
   return op == SLIPWAY_OP_WRITE ? SLIPWAY_ACCESS_LOCAL_READ : SLIPWAY_ACCESS_LOCAL_WRITE;
 }

@@ -71,7 +71,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
   const size_t count = source.size();
   held_.AddHeld(Counter::kBatches);
   held_.AddHeld(Counter::kRequests, count);
-  if (ahead_ != nullptr && ahead_ != pass) DropAhead();
+  if (ahead_.pass != nullptr && ahead_.pass != pass) DropAhead();
   uint64_t taken = 0;
   // What was added last and has not begun: more may go with it.
   RequestState *run = nullptr, *run_end = nullptr;
@@ -129,7 +129,7 @@ void Dispatcher::Enqueue(BatchState* batch, RequestSource& source, PriorityClass
     ProgressLocked();
   }
   begin_run();
-  if (pass->ahead != nullptr) EndAhead(pass);
+  if (pass->reads_ahead) EndAhead(pass);
   LeaveDirect(pass);
   batch->at_once = pass->done_in_all == count && !batch->on_complete;
   if (!batch->at_once) ListInflight(batch);

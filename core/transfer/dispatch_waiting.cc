@@ -146,6 +146,7 @@ void Dispatcher::TellWaiters(BatchState* batch) {
 uint64_t Dispatcher::NextWakeNs(uint64_t now_ns) const {
   uint64_t wake_ns = std::min({next_deadline_ns_, pin_wake_ns_, DeadlineAfter(now_ns, kLongestSleepNs)});
   if (garbage_) wake_ns = std::min(wake_ns, now_ns + 5'000'000);
+  if (ahead_.ended) wake_ns = std::min(wake_ns, now_ns + 1'000'000);
   if (serve_staging_) wake_ns = now_ns;
   for (const Link* link : busy_links_) {
     switch (link->state) {
@@ -169,7 +170,11 @@ uint64_t Dispatcher::NextWakeNs(uint64_t now_ns) const {
 }
 
 void Dispatcher::WakeForTimers(uint64_t now_ns) {
-  if (inflight_ == nullptr && !garbage_) return;
+  if (recall_ && !OnlyBrief()) {
+    recall_ = false;
+    thread_bell_.Ring();
+  }
+  if (inflight_ == nullptr && !garbage_ && !ahead_.ended) return;
   const uint64_t until_ns = led_for_ != nullptr ? leader_until_ns_ : thread_until_ns_;
   if (threaded_ && NextWakeNs(now_ns) < until_ns) Wake();
 }
@@ -200,21 +205,25 @@ bool Dispatcher::Attended(uint64_t* seen_looks) {
   return false;
 }
 
-// What is in flight, if anything, is one short request alone, which its transport has.
+// What is in flight, if anything, is one short request alone, which its transport has; and nothing else is to be done.
 bool Dispatcher::OnlyBrief() const {
+  if (!busy_links_.empty() || copies_ > 0 || !pin_queue_.empty() || !staging_queue_.empty() || serve_staging_ ||
+      garbage_ || ahead_.ended || DeviceCopiesFly()) {
+    return false;
+  }
   return inflight_ == nullptr || (inflight_->next_inflight == nullptr && inflight_->requests.size() == 1 &&
-                                  !inflight_->lengthy && !inflight_->bulk && busy_links_.empty() && copies_ == 0);
+                                  !inflight_->lengthy && !inflight_->bulk);
 }
 
-// How long the thread now leaves those alone who look, after it did for `last_ns`; 0: it did not.
+// How long the thread now leaves those alone who look, after it did for `last_ns`; 0: it did not. Once that is longer
+// than others could do without it, they are to call it back.
 uint64_t Dispatcher::AsideNs(uint64_t last_ns) {
-  uint64_t longest_ns = kLongestAsideNs;
-  if (mutex_.TryLock()) {
-    recall_ = OnlyBrief();
-    if (recall_) longest_ns = kLongestAsideBrieflyNs;
-    mutex_.Unlock();
-  }
-  return std::clamp(2 * last_ns, kAsideNs, longest_ns);
+  const uint64_t next_ns = std::max(2 * last_ns, kAsideNs);
+  if (next_ns <= kLongestAsideNs || !mutex_.TryLock()) return std::min(next_ns, kLongestAsideNs);
+  recall_ = OnlyBrief();
+  const uint64_t longest_ns = recall_ ? kLongestAsideBrieflyNs : kLongestAsideNs;
+  mutex_.Unlock();
+  return std::min(next_ns, longest_ns);
 }
 
 // One more is to be told of a completion who does not look.

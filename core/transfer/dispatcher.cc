@@ -120,9 +120,11 @@ void Dispatcher::Stop() {
       CutShort(b, SLIPWAY_E_CLOSED);
     }
     // Every batch that was cut short has a time by which it is complete or its transport is given up.
-    while (inflight_ != nullptr || aheads_ > 0) {
+    const uint64_t until_ns = DeadlineAfter(clock_.NowNs(), options_.completion_grace_ms * 1'000'000);
+    while (inflight_ != nullptr || ahead_.segment != nullptr) {
       ProgressLocked();
-      if (inflight_ != nullptr || aheads_ > 0) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
+      if (inflight_ == nullptr && clock_.NowNs() >= until_ns) LeaveAhead(true);
+      if (inflight_ != nullptr || ahead_.segment != nullptr) idle_.WaitFor(mutex_, std::chrono::milliseconds(1));
     }
     exit_ = true;
   }
@@ -246,10 +248,11 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
   struct Pass : DirectPass {
     explicit Pass(Dispatcher* d) : dispatcher(d) {}
     ~Pass() {  // what was read ahead is of no use where the submission is refused
-      if (ahead == nullptr) return;
+      if (!reads_ahead && remote == nullptr) return;
       MutexLock lock(dispatcher->mutex_);
-      dispatcher->EndAhead(this);
+      if (reads_ahead) dispatcher->EndAhead(this);
       dispatcher->LeaveDirect(this);
+      dispatcher->WakeForTimers();
     }
     Dispatcher* const dispatcher;
   } pass(this);
@@ -282,10 +285,6 @@ Result<BatchState*> Dispatcher::Submit(RequestSource& source, BatchSpec spec,
     if (batch->at_once) return batch;
     Looked();
     ProgressLocked(now_ns, caught_up);
-    if (recall_ && !OnlyBrief()) {
-      recall_ = false;
-      thread_bell_.Ring();
-    }
     WakeForTimers(now_ns);
   }
   RunCallbacks();
@@ -428,6 +427,7 @@ bool Dispatcher::ProgressLocked(uint64_t now_ns, bool caught_up) {
   moved |= SubmitDeviceCopies();
   moved |= SubmitDirectCopies();
   if (now_ns >= next_deadline_ns_) LookAtDeadlines(now_ns);
+  if (ahead_.ended) LeaveAhead(false);
   if (garbage_) moved |= Collect();
   return moved;
 }

@@ -55,8 +55,6 @@ struct Explanation {
   Status slicing;  // why the first choice could not be sliced to the end
 };
 
-int MakeEventFd(BatchState* batch);  // the batch's own; one call at a time
-
 // Thread-safe.
 class Dispatcher {
  public:
@@ -182,23 +180,31 @@ class Dispatcher {
     const RemoteSegment* segment = nullptr;
     slipway_remote* remote = nullptr;  // that is entered; null: the last request does not go direct
     DirectRun* run = nullptr;
-    DirectGroup* group = nullptr;    // that is being put together
-    uint32_t group_limit = 0;        // requests; 0: there was no group yet
-    size_t requests = 0;             // in the whole submission
-    uint64_t begin = 0, bytes = 0;   // of the segment, that lie at `base`
-    uint64_t copied_bytes = 0;       // on this thread, in the whole submission
-    uint64_t done = 0;               // requests that are complete and not accounted for, all of this length
-    uint64_t done_in_all = 0;        // in the whole submission
-    bool hold = false;               // a memory provider copies
-    bool never = false;              // whatever is like the last request goes by a transport that has no such thing
-    RemoteSegment* ahead = nullptr;  // from which requests are read before all have been looked at; null: none
-    uint32_t ahead_requests = 0;     // that are
+    DirectGroup* group = nullptr;   // that is being put together
+    uint32_t group_limit = 0;       // requests; 0: there was no group yet
+    size_t requests = 0;            // in the whole submission
+    uint64_t begin = 0, bytes = 0;  // of the segment, that lie at `base`
+    uint64_t copied_bytes = 0;      // on this thread, in the whole submission
+    uint64_t done = 0;              // requests that are complete and not accounted for, all of this length
+    uint64_t done_in_all = 0;       // in the whole submission
+    bool hold = false;              // a memory provider copies
+    bool never = false;             // whatever is like the last request goes by a transport that has no such thing
+    bool reads_ahead = false;       // see Ahead
+    uint32_t ahead_requests = 0;    // that are read ahead
     uint8_t op, number;
     uint32_t access;
     uint64_t local_kind, length;
     char* base;
     uint64_t kind_there, brief_bytes;
     slipway_direct_use use;
+  };
+  // What is read before all requests of a submission have been looked at; one at a time has such.
+  struct Ahead {
+    const DirectPass* pass = nullptr;  // whose pieces the provider is given next; null: it was made to forget them
+    RemoteSegment* segment = nullptr;  // null: nothing is read ahead
+    slipway_remote* remote = nullptr;  // that is entered once more for it
+    uint8_t number = 0;
+    bool ended = false;  // to be left once it is not read any more
   };
   // What the last request that came alone was found to be, if it was copied: the next is mostly like it.
   struct Alone {
@@ -380,6 +386,7 @@ class Dispatcher {
       SLIPWAY_REQUIRES(mutex_);
   void DropAhead() SLIPWAY_REQUIRES(mutex_);
   void EndAhead(DirectPass* pass) SLIPWAY_REQUIRES(mutex_);
+  void LeaveAhead(bool give_up) SLIPWAY_REQUIRES(mutex_);
 
   // dispatch_copies.cc: copies to and from staging
   void StartCopy(Slice* slice, bool in) SLIPWAY_REQUIRES(mutex_);
@@ -467,8 +474,7 @@ class Dispatcher {
   std::deque<DirectGroup*> waiting_groups_ SLIPWAY_GUARDED_BY(mutex_);  // to be submitted
   std::vector<slipway_copy> direct_pieces_ SLIPWAY_GUARDED_BY(mutex_);  // of the group written down last; room for more
   const DirectGroup* written_down_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;
-  const DirectPass* ahead_ SLIPWAY_GUARDED_BY(mutex_) = nullptr;  // whose pieces come next; null: nothing is read ahead
-  uint32_t aheads_ SLIPWAY_GUARDED_BY(mutex_) = 0;                // passes that have read ahead
+  Ahead ahead_ SLIPWAY_GUARDED_BY(mutex_);
   std::deque<DirectRun> runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<DirectRun*> free_runs_ SLIPWAY_GUARDED_BY(mutex_);
   std::deque<DirectGroup> groups_ SLIPWAY_GUARDED_BY(mutex_);

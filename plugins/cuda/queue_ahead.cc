@@ -44,6 +44,8 @@ uint32_t CudaQueue::ReadAhead(const sdk::Copies& pieces) {
 }
 
 uint32_t CudaQueue::LaunchAhead(Lane& lane, const sdk::Copies& pieces) {
+  const size_t first = ahead_.sources.size();
+  ahead_.sources.reserve(first + pieces.size());  // may throw, so before anything is taken
   Block* const block = lane.TakeBlockForEqual();
   if (block == nullptr) return 0;
   Flight* flight = nullptr;
@@ -55,7 +57,6 @@ uint32_t CudaQueue::LaunchAhead(Lane& lane, const sdk::Copies& pieces) {
       return 0;
     }
   }
-  const size_t first = ahead_.sources.size();
   ahead_.sources.resize(first + pieces.size());
   DeviceAddress at = ahead_.memory + first * ahead_.bytes;
   uint32_t count = 0;

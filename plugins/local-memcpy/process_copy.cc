@@ -52,9 +52,9 @@ char* DetourFor(uint64_t there) {
   return buffer.get() + (kPage - begin % kPage) % kPage + there % kPage;
 }
 
-bool IsDetourBetter(uint64_t to, uint64_t from, uint64_t bytes) {
+bool TakesDetour(Detour detour, uint64_t to, uint64_t from, uint64_t bytes) {
   constexpr uint64_t kLeast = 1024;  // below, it saves less than it costs
-  return bytes > kLeast && sdk::MindsLyingBadly() && sdk::LieBadly(to, from);
+  return detour == Detour::kAlways || (bytes > kLeast && sdk::MindsLyingBadly() && sdk::LieBadly(to, from));
 }
 
 ssize_t ReadSome(pid_t pid, uint64_t from, char* to, uint64_t bytes) {
@@ -69,8 +69,9 @@ ssize_t WriteSome(pid_t pid, uint64_t to, const char* from, uint64_t bytes) {
 
 }  // namespace
 
-slipway_status ReadProcess(pid_t pid, uint64_t from, void* to, uint64_t bytes, uint64_t& moved, int32_t& native) {
-  const bool detour = IsDetourBetter(reinterpret_cast<uintptr_t>(to), from, bytes);
+slipway_status ReadProcess(pid_t pid, uint64_t from, void* to, uint64_t bytes, uint64_t& moved, int32_t& native,
+                           Detour how) {
+  const bool detour = TakesDetour(how, reinterpret_cast<uintptr_t>(to), from, bytes);
   return MoveAll(bytes, moved, native, [&](uint64_t offset) {
     char* const here = static_cast<char*>(to) + offset;
     if (!detour) return ReadSome(pid, from + offset, here, bytes - offset);
@@ -81,9 +82,9 @@ slipway_status ReadProcess(pid_t pid, uint64_t from, void* to, uint64_t bytes, u
   });
 }
 
-slipway_status WriteProcess(pid_t pid, uint64_t to, const void* from, uint64_t bytes, uint64_t& moved,
-                            int32_t& native) {
-  const bool detour = IsDetourBetter(to, reinterpret_cast<uintptr_t>(from), bytes);
+slipway_status WriteProcess(pid_t pid, uint64_t to, const void* from, uint64_t bytes, uint64_t& moved, int32_t& native,
+                            Detour how) {
+  const bool detour = TakesDetour(how, to, reinterpret_cast<uintptr_t>(from), bytes);
   return MoveAll(bytes, moved, native, [&](uint64_t offset) {
     const char* const here = static_cast<const char*>(from) + offset;
     if (!detour) return WriteSome(pid, to + offset, here, bytes - offset);

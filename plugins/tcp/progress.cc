@@ -166,7 +166,10 @@ void IoLoop::RunQueued() {
 // whether to. The others, and whoever wakes the loop, have their turn in between: the later, the longer nothing came
 // from them.
 bool IoLoop::LookAtLast() {
-  if (last_ == nullptr || ++looks_ >= looks_max_ || wake_pending_.load(std::memory_order_relaxed)) return false;
+  if (last_ == nullptr || ++looks_ >= looks_max_ || now_ns_ - asked_ns_ >= kLooksNs ||
+      wake_pending_.load(std::memory_order_relaxed)) {
+    return false;
+  }
   if (last_->Look()) patience_.OnEvent(now_ns_);
   return true;
 }
@@ -187,6 +190,7 @@ void IoLoop::Main() {
     const bool last_alone = n == 0 || (n == 1 && events[0].data.ptr == last_);
     looks_max_ = last_alone ? std::min(2 * looks_max_, kManyLooks) : kFewLooks;
     looks_ = 0;
+    asked_ns_ = now_ns_;
     bool woken = false;
     for (int i = 0; i < n; ++i) {
       auto* p = static_cast<Pollable*>(events[i].data.ptr);

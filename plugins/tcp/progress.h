@@ -89,6 +89,7 @@ class IoLoop {
 
   static constexpr uint64_t kFewBytes = 64 << 10;
   static constexpr uint32_t kFewLooks = 8, kManyLooks = 64;  // at the last, to one at all
+  static constexpr uint64_t kLooksNs = 100'000;              // and at most so long between two at all
 
   void Main();
   bool LookAtLast();
@@ -117,7 +118,7 @@ class IoLoop {
   Patience patience_;
   Pollable* last_ = nullptr;                    // that had an event
   uint32_t looks_ = 0, looks_max_ = kFewLooks;  // at the last since one at all, and how many it may be
-  uint64_t now_ns_ = 0;
+  uint64_t now_ns_ = 0, asked_ns_ = 0;          // the latter: at all
 };
 
 }  // namespace slipway::tcp

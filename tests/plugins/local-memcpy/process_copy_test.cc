@@ -43,20 +43,23 @@ void ArrivesWhole(Copy copy) {
   }
 }
 
-TEST(ProcessCopy, WhatIsReadArrivesWhole) {
+class ProcessCopy : public testing::TestWithParam<Detour> {};
+INSTANTIATE_TEST_SUITE_P(Detours, ProcessCopy, testing::Values(Detour::kWhereQuicker, Detour::kAlways));
+
+TEST_P(ProcessCopy, WhatIsReadArrivesWhole) {
   ArrivesWhole([](char* to, const char* from, uint64_t bytes, uint64_t& moved, int32_t& native) {
-    return ReadProcess(getpid(), AddressOf(from), to, bytes, moved, native);
+    return ReadProcess(getpid(), AddressOf(from), to, bytes, moved, native, GetParam());
   });
 }
 
-TEST(ProcessCopy, WhatIsWrittenArrivesWhole) {
+TEST_P(ProcessCopy, WhatIsWrittenArrivesWhole) {
   ArrivesWhole([](char* to, const char* from, uint64_t bytes, uint64_t& moved, int32_t& native) {
-    return WriteProcess(getpid(), AddressOf(to), from, bytes, moved, native);
+    return WriteProcess(getpid(), AddressOf(to), from, bytes, moved, native, GetParam());
   });
 }
 
 // What was copied before memory ended is told, whichever way it went.
-TEST(ProcessCopy, MemoryThatEndsIsToldAndHowFarItWent) {
+TEST_P(ProcessCopy, MemoryThatEndsIsToldAndHowFarItWent) {
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   constexpr uint64_t kPages = 40;
   char* const memory =
@@ -68,7 +71,8 @@ TEST(ProcessCopy, MemoryThatEndsIsToldAndHowFarItWent) {
     char* const to = back.data() + page - AddressOf(back.data()) % page + shift;
     uint64_t moved = 0;
     int32_t native = 0;
-    const slipway_status status = ReadProcess(getpid(), AddressOf(memory), to, kPages * page, moved, native);
+    const slipway_status status =
+        ReadProcess(getpid(), AddressOf(memory), to, kPages * page, moved, native, GetParam());
     if (status == SLIPWAY_E_UNSUPPORTED) GTEST_SKIP() << "the system does not let processes be copied to and from";
     EXPECT_EQ(status, SLIPWAY_E_IO);
     EXPECT_EQ(native, EFAULT);
