@@ -122,6 +122,44 @@ TEST(AheadRefusedTest, WhatIsRefusedAfterAllChangesNothing) {
   EXPECT_EQ(local.Look(), memory);
 }
 
+// It may be busy with what the application has for it.
+TEST_F(AheadTest, ADeviceThatStillReadsHoldsNobodyUp) {
+  device_->control().set_hold(device_->get(), 1);
+  std::vector<Request> requests = Blocks();
+  requests[2000].offset = kBlocks * kBlock;
+  ASSERT_EQ(engine_.Submit(requests).status().code(), SLIPWAY_E_SEGMENT_RANGE);
+  EXPECT_GT(device_->counters().read_ahead, 0u);
+  // Nothing of this comes to an end while it reads, and nothing waits for that.
+  const Segment again = *engine_.Open("/host");
+  Bytes here(kBlock);
+  EXPECT_TRUE(engine_.Read(again, 0, here).ok());
+  const uint64_t read = device_->counters().read_ahead;
+  Result<Batch> batch = engine_.Submit(Blocks());
+  ASSERT_TRUE(batch.ok());
+  EXPECT_EQ(device_->counters().read_ahead, read) << "one thing at a time";
+  EXPECT_FALSE(batch->Wait(10).ok());
+  device_->control().set_hold(device_->get(), 0);
+  ASSERT_TRUE(batch->Wait().ok());
+  ExpectBlocks();
+  EXPECT_TRUE(engine_.Withdraw("host").ok()) << "nothing holds it any more";
+}
+
+// For a while: then the engine is gone, and what is read stays what it was.
+TEST_F(AheadTest, StoppingWaitsForADeviceThatReadsNoLongerThanItMay) {
+  device_->control().set_hold(device_->get(), 1);
+  std::vector<Request> requests = Blocks();
+  requests[2000].offset = kBlocks * kBlock;
+  ASSERT_EQ(engine_.Submit(requests).status().code(), SLIPWAY_E_SEGMENT_RANGE);
+  std::thread later([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    device_->control().set_hold(device_->get(), 0);
+  });
+  segment_ = Segment();
+  local_.reset();
+  engine_ = Engine();
+  later.join();
+}
+
 // Only what is read from the host, when there is nothing else to do, and comes after nothing.
 TEST_F(AheadTest, NotWhereItWouldNotBeRight) {
   std::vector<Request> down = Blocks();
