@@ -28,6 +28,8 @@ const char kConfigSchema[] = R"({
       "description": "Submissions up to this long are copied to and from the ring by the calling thread, 0 to 1 MiB"},
     "max_inflight": {"type": "integer", "minimum": 1, "maximum": 1048576, "default": 65536,
       "description": "Pieces accepted and not yet polled, per queue"},
+    "ahead_bytes": {"$ref": "#/definitions/bytes", "default": 20971520,
+      "description": "Of a device's memory, per queue that has long batches of short pieces: what is read before it is submitted, 0 to 1 GiB; 0: nothing is"},
     "method": {"type": "string", "enum": ["auto", "kernel", "batch", "single"], "default": "auto",
       "description": "How many small pieces are copied: a kernel, the driver's batched copy, one copy each"},
     "kernel_blocks_down": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 2,
@@ -50,6 +52,7 @@ slipway_status ReadConfig(std::string_view text, Config& out, sdk::Error& err) {
   reader.UInt("copy_threads", c.copy_threads, 0, 64);
   reader.Bytes("inline_bytes", c.inline_bytes, 0, kMiB);
   reader.UInt("max_inflight", c.max_inflight, 1, 1 << 20);
+  reader.Bytes("ahead_bytes", c.ahead_bytes, 0, kGiB);
   reader.Choice("method", method, {"auto", "kernel", "batch", "single"});
   reader.UInt("kernel_blocks_down", c.kernel_blocks_down, 1, 1024);
   reader.UInt("kernel_blocks_up", c.kernel_blocks_up, 1, 1024);

@@ -20,6 +20,7 @@ struct Config {
   uint32_t copy_threads = 0;                      // 0: seven of eight cores, at most 14
   uint64_t inline_bytes = uint64_t{64} << 10;     // up to here the calling thread copies to and from the ring
   uint32_t max_inflight = 65536;                  // pieces a queue
+  uint64_t ahead_bytes = uint64_t{20} << 20;      // of a device's memory a queue, read into before it is submitted
   Method method = Method::kAuto;
   uint32_t kernel_blocks_down = 2, kernel_blocks_up = 16;  // thread blocks from and to the device
 };

@@ -240,7 +240,8 @@ void Lane::MoveToBlock() {
 }
 
 DeviceAddress Lane::AheadMemory() {
-  if (!std::exchange(ahead_asked_, true) && driver_.MemAlloc(&ahead_, kAheadBytes) != kSuccess) ahead_ = 0;
+  if (config_.ahead_bytes == 0 || std::exchange(ahead_asked_, true)) return ahead_;
+  if (driver_.MemAlloc(&ahead_, config_.ahead_bytes) != kSuccess) ahead_ = 0;
   return ahead_;
 }
 

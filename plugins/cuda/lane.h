@@ -117,9 +117,8 @@ class Lane {
   EqualPiece* equal_next() const { return group_->block->equal() + group_->count; }
   uint32_t equal_room() const { return group_limit_ - group_->count; }
   void AddedEqual(uint32_t count) { group_->count += count; }
-  // What is read before it is submitted lies in memory of the device, so much. The first to ask takes it; 0: there was
-  // none to have, which is not asked for again, as a full device takes long to say so.
-  static constexpr uint64_t kAheadBytes = uint64_t{20} << 20;
+  // What is read before it is submitted lies in memory of the device, ahead_bytes of it. The first to ask takes it; 0:
+  // there is none, which is not asked for again, as a full device takes long to say so.
   DeviceAddress AheadMemory();
   // Pageable pieces of the submission, by Op::next.
   Op *pageable_first = nullptr, *pageable_last = nullptr;

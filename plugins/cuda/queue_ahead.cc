@@ -38,7 +38,8 @@ uint32_t CudaQueue::ReadAhead(const sdk::Copies& pieces) {
   } else if (&lane != ahead_.lane) {
     return 0;
   }
-  const uint64_t room = std::min<uint64_t>(Lane::kAheadBytes / bytes - ahead_.sources.size(), Block::kEqualPieces);
+  const uint64_t fit = owner_.config().ahead_bytes / bytes - ahead_.sources.size();
+  const uint64_t room = std::min<uint64_t>(fit, Block::kEqualPieces);
   const auto most = static_cast<uint32_t>(std::min<uint64_t>(room, pieces.size()));
   return most == 0 ? 0 : LaunchAhead(lane, pieces.First(most));
 }

@@ -148,6 +148,18 @@ TEST_F(CudaAheadTest, OnlyWhatTheKernelWouldCopyFromPinnedMemory) {
   EXPECT_FALSE(Drop());
 }
 
+TEST_F(CudaAheadTest, NoMoreThanThereIsRoomForNorAnythingWhereThereIsNone) {
+  for (const auto& [text, blocks] : {std::pair{"64KiB", 16u}, std::pair{"0", 0u}}) {
+    Close();
+    ASSERT_NO_FATAL_FAILURE(Open(std::string(R"("ahead_bytes": ")") + text + "\""));
+    device_ = Device(2 * kBlock * kBlocks);
+    pin_ = Pin(host_memory_);
+    EXPECT_EQ(Read(Blocks()), blocks);
+    EXPECT_EQ(CopyGroup(Blocks()).status, SLIPWAY_OK);
+    ExpectBlocks(host_memory_);
+  }
+}
+
 TEST_F(CudaAheadTest, WhatIsReadStaysPinned) {
   SLIPWAY_NEEDS_FAKE();
   FakeCuda()->hold(1);
