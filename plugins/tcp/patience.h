@@ -33,7 +33,10 @@ class Patience {
     }
     last_ns_ = now_ns;
   }
-  void OnMuchToDo() { run_ = 0; }
+  void OnMuchToDo() {
+    run_ = 0;
+    needed_ = std::max(needed_, kAtFirst);
+  }
 
  private:
   static constexpr uint32_t kAtFirst = 4, kMost = 64;  // short intervals before it looks

@@ -67,6 +67,8 @@ TEST_F(PatienceTest, DoesNotLookWhereRequestsAreRareOrLong) {
   Slept(100, kShort);
   patience_.OnMuchToDo();
   EXPECT_FALSE(patience_.Looks(now_));
+  EXPECT_TRUE(Request(kShort));
+  EXPECT_TRUE(Request(kShort)) << "and not after the first short one either";
 }
 
 TEST_F(PatienceTest, NeverLooksWithALimitOfNothing) {
