@@ -343,7 +343,7 @@ bool Lane::OnAnswer(const Frame& frame) {
     ++received_;
   } while (received_ < handed_out() && At(received_).joined);
   PopAnswered(&wakes_);
-  more_to_send_ = ControlUnsent() || sent_ != tail_;
+  more_to_send_ = AnyUnsent();
   return true;
 }
 
@@ -355,7 +355,7 @@ bool Lane::OnPong(const Frame&) {
     return Refuse(SLIPWAY_E_PROTOCOL, "the peer sent PONG out of turn");
   }
   ping_out_ = false;
-  more_to_send_ = ControlUnsent() || sent_ != tail_;
+  more_to_send_ = AnyUnsent();
   return true;
 }
 
@@ -389,7 +389,7 @@ bool Lane::BodyEnd(uint64_t n) {
     ++received_;
     PopAnswered(&wakes_);
   }
-  more_to_send_ = ControlUnsent() || sent_ != tail_;
+  more_to_send_ = AnyUnsent();
   return true;
 }
 

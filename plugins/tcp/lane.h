@@ -116,6 +116,7 @@ class Lane : public Pollable {
   void BeginFrame(uint64_t index) SLIPWAY_REQUIRES(mutex_);
   bool MidFrame() const SLIPWAY_REQUIRES(mutex_);
   bool ControlUnsent() const SLIPWAY_REQUIRES(mutex_);
+  bool AnyUnsent() const SLIPWAY_REQUIRES(mutex_) { return ControlUnsent() || sent_ != tail_; }
   bool MayBeSent(uint64_t index) const SLIPWAY_REQUIRES(mutex_);
   uint64_t BodyLeft(uint64_t index, uint64_t part) const SLIPWAY_REQUIRES(mutex_);
   uint64_t FrameBytes(const Request& r) const { return (r.joined ? 0 : kHeaderBytes) + (r.write ? r.length : 0); }

@@ -3,35 +3,17 @@
 #include <chrono>
 #include <thread>
 
-#include "tests/plugins/cuda/provider.h"
+#include "tests/plugins/cuda/blocks.h"
 
 namespace slipway::test {
 namespace {
 
-constexpr int32_t kLaunchFailed = 719;
-constexpr size_t kBlock = 4 * kKiB, kBlocks = 512;
-
-class CudaAheadTest : public CudaTest {
+class CudaAheadTest : public CudaBlocksTest {
  protected:
   void SetUp() override {
-    CudaTest::SetUp();
-    ASSERT_NO_FATAL_FAILURE(Open());
-    device_ = Device(2 * kBlock * kBlocks);
+    ASSERT_NO_FATAL_FAILURE(CudaBlocksTest::SetUp());
     nothing_.Fill(0);
     WriteDevice(device_, nothing_, nothing_.size());
-    host_memory_.FillRandom(3);
-    pin_ = Pin(host_memory_);
-  }
-  void TearDown() override {
-    if (FakeCuda() != nullptr) FakeCuda()->hold(0);
-    CudaTest::TearDown();
-  }
-  std::vector<slipway_copy> Blocks() {
-    std::vector<slipway_copy> pieces;
-    for (size_t i = 0; i < kBlocks; ++i) {
-      pieces.push_back(Up(device_ + 2 * i * kBlock, host_memory_.data() + i * kBlock, kBlock));
-    }
-    return pieces;
   }
   uint32_t Read(const std::vector<slipway_copy>& pieces) {
     uint32_t taken = 0;
@@ -55,20 +37,11 @@ class CudaAheadTest : public CudaTest {
     uint32_t accepted = 0;
     EXPECT_EQ(SubmitGroup(5, pieces, &accepted), SLIPWAY_OK);
     EXPECT_EQ(accepted, pieces.size());
-    const std::vector<slipway_completion> done = Drain(1);
-    EXPECT_TRUE(Poll().empty());
-    return done.empty() ? slipway_completion{} : done[0];
-  }
-  void ExpectBlocks(const HostBuffer& expected) {
-    for (size_t i = 0; i < kBlocks; i += 37) {
-      ASSERT_EQ(ReadDevice(device_ + 2 * i * kBlock, kBlock), expected.view(i * kBlock, kBlock)) << i;
-    }
+    return Only();
   }
   const sdk::MemoryAhead& ahead() { return Extension<sdk::MemoryAhead>(sdk::kMemoryAheadId); }
 
-  HostBuffer host_memory_{kBlock * kBlocks}, nothing_{2 * kBlock * kBlocks}, first_{kBlock * kBlocks};
-  char* device_ = nullptr;
-  slipway_pin* pin_ = nullptr;
+  HostBuffer nothing_{2 * kBlock * kBlocks}, first_{kBlock * kBlocks};
 };
 
 TEST_F(CudaAheadTest, ItIsCopiedFromWhereItWasReadTo) {

@@ -1,47 +1,10 @@
 // Groups of pieces: what their one completion says, and when.
-#include "tests/plugins/cuda/provider.h"
+#include "tests/plugins/cuda/blocks.h"
 
 namespace slipway::test {
 namespace {
 
-constexpr int32_t kLaunchFailed = 719;
-constexpr size_t kBlock = 4 * kKiB, kBlocks = 512;
-
-class CudaGroupTest : public CudaTest {
- protected:
-  void SetUp() override {
-    CudaTest::SetUp();
-    ASSERT_NO_FATAL_FAILURE(Open());
-    device_ = Device(2 * kBlock * kBlocks);
-    host_memory_.FillRandom(3);
-    pin_ = Pin(host_memory_);
-  }
-  void TearDown() override {
-    if (FakeCuda() != nullptr) FakeCuda()->hold(0);
-    CudaTest::TearDown();
-  }
-  std::vector<slipway_copy> Blocks() {
-    std::vector<slipway_copy> pieces;
-    for (size_t i = 0; i < kBlocks; ++i) {
-      pieces.push_back(Up(device_ + 2 * i * kBlock, host_memory_.data() + i * kBlock, kBlock));
-    }
-    return pieces;
-  }
-  void ExpectBlocks() {
-    for (size_t i = 0; i < kBlocks; i += 37) {
-      ASSERT_EQ(ReadDevice(device_ + 2 * i * kBlock, kBlock), host_memory_.view(i * kBlock, kBlock)) << i;
-    }
-  }
-  slipway_completion Only() {
-    const std::vector<slipway_completion> done = Drain(1);
-    EXPECT_TRUE(Poll().empty());
-    return done.empty() ? slipway_completion{} : done[0];
-  }
-
-  HostBuffer host_memory_{kBlock * kBlocks};
-  char* device_ = nullptr;
-  slipway_pin* pin_ = nullptr;
-};
+using CudaGroupTest = CudaBlocksTest;
 
 TEST_F(CudaGroupTest, BlocksOfOneLengthAreFewLaunchesAndOneCompletion) {
   uint32_t accepted = 0;
